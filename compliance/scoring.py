@@ -1,0 +1,221 @@
+"""One SQL statement computes, keeps and compares the scores of any number of clients.
+
+``score = max(0, 100 - 5 * issues)``, where issues are documents that are missing (pending review or
+rejected), plus documents whose latest version has expired or expires within 30 days, plus filings
+not handed in after their due date. A rejected document that has also expired is two issues: somebody
+must have it accepted, and somebody must renew it. ``docs/explanation/compliance-scores.md`` tells
+why it is one statement.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from django.db import connection
+
+from compliance.models import ClientDocument, Filing, Risk
+
+FULL_SCORE = 100
+POINTS_PER_ISSUE = 5
+#: A document that expires in this many days is still "expiring"; one day later it is not.
+EXPIRY_WARNING_DAYS = 30
+#: The lowest score of each risk, safest first: a risk's place in it says how high it is.
+LOWEST_SCORE: Mapping[Risk, int] = {Risk.LOW: 80, Risk.MEDIUM: 50, Risk.HIGH: 0}
+#: How many clients an announcement names; of the others it gives the number.
+NAMED_AT_MOST = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rise:
+    """A client whose risk became higher than it was."""
+
+    code: str
+    name: str
+    before: Risk
+    risk: Risk
+    score: int
+    missing: int
+    expiring: int
+    overdue: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TenantScores:
+    """What a refresh did for one tenant's day."""
+
+    tenant_id: int
+    day: date
+    #: Active clients.
+    clients: int
+    #: Those whose figures became different, so that the history has a new entry.
+    changed: int
+    #: Those whose risk rose.
+    raised: int
+    #: The worst of them, at most ``NAMED_AT_MOST``.
+    rises: list[Rise]
+
+
+# Every part sees the tables as they were before the statement, so `known` is what was said last.
+# Ranges are half-open: a document expires too soon before `warn_before`, a filing is late when due
+# before `day`. The bound on `expires_on` over all tenants repeats what the join says, so that the
+# index on it can lead: most documents expire much later, and are never looked at.
+#
+# Clients are joined to tables with an index on their key, never to another part of the query. The
+# planner believes in few clients until it has statistics, right after an import, and would compare
+# all rows of one part with all of another: minutes for ten thousand clients.
+_REFRESH = """
+WITH asked AS (
+    SELECT tenant_id, day, day + %(warned_for)s AS warn_before
+    FROM unnest(%(tenant_ids)s::bigint[], %(days)s::date[]) AS asked (tenant_id, day)
+),
+issues (client_id, tenant_id, day, missing, expiring, overdue) AS (
+    SELECT client.id, tenant_id, day, 0, 0, 0
+    FROM asked JOIN compliance_client AS client USING (tenant_id)
+    WHERE client.is_active
+  UNION ALL
+    SELECT client.id, tenant_id, day, 1, 0, 0
+    FROM asked JOIN compliance_client AS client USING (tenant_id)
+    JOIN compliance_clientdocument AS document ON document.client_id = client.id
+    WHERE client.is_active AND document.status = ANY(%(missing)s::text[])
+  UNION ALL
+    SELECT client.id, tenant_id, day, 0, 1, 0
+    FROM asked JOIN compliance_client AS client USING (tenant_id)
+    JOIN compliance_clientdocument AS document ON document.client_id = client.id
+    JOIN compliance_documentversion AS version ON version.document_id = document.id
+    WHERE client.is_active
+      AND version.expires_on < asked.warn_before
+      AND version.expires_on < %(last_day)s::date + %(warned_for)s
+      AND NOT EXISTS (
+          SELECT FROM compliance_documentversion AS newer
+          WHERE newer.document_id = version.document_id AND newer.number > version.number
+      )
+  UNION ALL
+    SELECT client.id, tenant_id, day, 0, 0, 1
+    FROM asked JOIN compliance_client AS client USING (tenant_id)
+    JOIN compliance_filing AS filing ON filing.client_id = client.id
+    WHERE client.is_active
+      AND filing.status = ANY(%(open)s::text[]) AND filing.due_on < asked.day
+),
+counted AS (
+    SELECT client_id, tenant_id, day,
+           sum(missing) AS missing, sum(expiring) AS expiring, sum(overdue) AS overdue
+    FROM issues
+    GROUP BY client_id, tenant_id, day
+),
+scored AS (
+    SELECT counted.*, points.score,
+           CASE WHEN points.score >= %(lowest_low)s THEN 'low'
+                WHEN points.score >= %(lowest_medium)s THEN 'medium'
+                ELSE 'high' END AS risk
+    FROM counted,
+         LATERAL (SELECT greatest(0, %(full_score)s - %(points)s * (missing + expiring + overdue)))
+             AS points (score)
+),
+compared AS (
+    SELECT scored.*, known.risk AS risk_before,
+           known.client_id IS NULL
+           OR (known.score, known.risk, known.missing, known.expiring, known.overdue)
+              IS DISTINCT FROM
+              (scored.score, scored.risk, scored.missing, scored.expiring, scored.overdue)
+           AS is_news,
+           coalesce(array_position(%(risks)s::text[], scored.risk)
+                    > array_position(%(risks)s::text[], known.risk::text), false) AS is_rise
+    FROM scored
+    LEFT JOIN LATERAL (
+        SELECT * FROM compliance_scorehistory AS history
+        WHERE history.client_id = scored.client_id AND history.as_of <= scored.day
+        ORDER BY history.as_of DESC LIMIT 1
+    ) AS known ON true
+),
+kept AS (
+    INSERT INTO compliance_clientscore AS kept
+           (client_id, as_of, score, risk, missing, expiring, overdue)
+    SELECT client_id, scored.day, scored.score, scored.risk,
+           scored.missing, scored.expiring, scored.overdue
+    FROM scored
+    LEFT JOIN compliance_clientscore AS current USING (client_id)
+    WHERE current.client_id IS NULL
+       OR (current.as_of, current.score, current.risk,
+           current.missing, current.expiring, current.overdue)
+          IS DISTINCT FROM
+          (scored.day, scored.score, scored.risk,
+           scored.missing, scored.expiring, scored.overdue)
+    ON CONFLICT (client_id) DO UPDATE
+    SET as_of = excluded.as_of, score = excluded.score, risk = excluded.risk,
+        missing = excluded.missing, expiring = excluded.expiring, overdue = excluded.overdue
+),
+remembered AS (
+    INSERT INTO compliance_scorehistory AS history
+           (client_id, as_of, score, risk, missing, expiring, overdue)
+    SELECT client_id, day, score, risk, missing, expiring, overdue FROM compared WHERE is_news
+    ON CONFLICT (client_id, as_of) DO UPDATE
+    SET score = excluded.score, risk = excluded.risk, missing = excluded.missing,
+        expiring = excluded.expiring, overdue = excluded.overdue, recorded_at = DEFAULT
+),
+rises AS (
+    SELECT tenant_id, count(*) AS raised,
+           json_agg(json_build_object(
+               'code', code, 'name', name, 'before', risk_before, 'risk', risk, 'score', score,
+               'missing', missing, 'expiring', expiring, 'overdue', overdue
+           ) ORDER BY place) FILTER (WHERE place <= %(named)s) AS worst
+    FROM (
+        SELECT compared.*, client.code, client.name, row_number() OVER (
+                   PARTITION BY compared.tenant_id ORDER BY compared.score, client.code) AS place
+        FROM compared JOIN compliance_client AS client ON client.id = compared.client_id
+        WHERE is_rise
+    ) AS ranked
+    GROUP BY tenant_id
+),
+totals AS (
+    SELECT tenant_id, count(*) AS clients, count(*) FILTER (WHERE is_news) AS changed
+    FROM compared
+    GROUP BY tenant_id
+)
+SELECT tenant_id, clients, changed, coalesce(raised, 0), coalesce(worst, '[]')::text
+FROM totals LEFT JOIN rises USING (tenant_id)
+"""
+
+
+def refresh(days: Mapping[int, date]) -> list[TenantScores]:
+    """Score every active client of some tenants, in one statement.
+
+    Args:
+        days: The day to score for, by tenant id.
+
+    Returns what came of it, for each tenant in the order given, also those without clients.
+    """
+    parameters: dict[str, Any] = {
+        "tenant_ids": list(days.keys()),
+        "days": list(days.values()),
+        "last_day": max(days.values()),
+        "warned_for": EXPIRY_WARNING_DAYS + 1,
+        "missing": [str(status) for status in ClientDocument.MISSING],
+        "open": [str(status) for status in Filing.OPEN],
+        "full_score": FULL_SCORE,
+        "points": POINTS_PER_ISSUE,
+        "lowest_low": LOWEST_SCORE[Risk.LOW],
+        "lowest_medium": LOWEST_SCORE[Risk.MEDIUM],
+        "risks": [str(risk) for risk in LOWEST_SCORE],
+        "named": NAMED_AT_MOST,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_REFRESH, parameters)
+        found = {row[0]: row[1:] for row in cursor.fetchall()}
+    return [
+        _tenant_scores(tenant_id, day, *found.get(tenant_id, (0, 0, 0, "[]")))
+        for tenant_id, day in days.items()
+    ]
+
+
+def _tenant_scores(
+    tenant_id: int, day: date, clients: int, changed: int, raised: int, worst: str
+) -> TenantScores:
+    rises = [
+        Rise(**{**rise, "before": Risk(rise["before"]), "risk": Risk(rise["risk"])})
+        for rise in json.loads(worst)
+    ]
+    return TenantScores(
+        tenant_id=tenant_id, day=day, clients=clients, changed=changed, raised=raised, rises=rises
+    )

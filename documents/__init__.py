@@ -1,0 +1,1 @@
+"""Renders documents as PDF and keeps them."""

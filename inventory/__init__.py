@@ -1,0 +1,1 @@
+"""Products, warehouses, stock and its ledger, and alerts when stock runs low."""

@@ -1,0 +1,139 @@
+"""Writes of the inventory. Stock and its ledger change together, or not at all."""
+
+from collections import Counter
+from typing import TypedDict
+
+import structlog
+from django.db import connection, transaction
+
+from inventory.alerts import refresh_alerts
+from inventory.announcements import announce
+from inventory.errors import InsufficientStock
+from inventory.models import Movement, Product, Stock, Warehouse
+from inventory.selectors import get_warehouse
+from jobs.context import current_context
+from tenants.models import Tenant
+from tenants.selectors import get_tenant
+
+log = structlog.get_logger(__name__)
+
+
+class CheckResult(TypedDict):
+    """What a check of the stock changed."""
+
+    opened: int
+    updated: int
+    closed: int
+    #: Severity to alerts, of those that were new or worse.
+    announced: dict[str, int]
+    people_emailed: int
+
+
+def ensure_default_warehouse(tenant: Tenant) -> Warehouse:
+    """Return the tenant's default warehouse, made at the first call. Safe in a race."""
+    warehouse, _ = Warehouse.objects.get_or_create(
+        tenant=tenant, code=Warehouse.DEFAULT, defaults={"name": "Main warehouse"}
+    )
+    return warehouse
+
+
+def ensure_stock(product: Product, warehouse: Warehouse) -> Stock:
+    """Return the stock of a product in a warehouse, empty at first. Safe in a race.
+
+    Raises:
+        ValueError: product and warehouse belong to different tenants.
+    """
+    if product.tenant_id != warehouse.tenant_id:
+        raise ValueError(f"{product} and {warehouse} belong to different tenants")
+    stock, _ = Stock.objects.get_or_create(product=product, warehouse=warehouse)
+    return stock
+
+
+# The check precedes the change in one statement, so two of them can never both take the last unit:
+# the second waits for the row lock, sees what the first left, and finds no row.
+_MOVE = """
+    WITH moved AS (
+        UPDATE inventory_stock SET quantity = quantity + %(change)s
+        WHERE id = %(stock)s AND quantity + %(change)s >= 0
+        RETURNING id, quantity
+    )
+    INSERT INTO inventory_movement (stock_id, change, quantity, reason, reference, actor)
+    SELECT id, %(change)s, quantity, %(reason)s, %(reference)s, %(actor)s FROM moved
+    RETURNING quantity
+"""
+
+
+def move_stock(*, stock: Stock, change: int, reason: Movement.Reason, reference: str = "") -> int:
+    """Add ``change`` units (below zero: take them) and write the ledger; return what is left.
+
+    Raises:
+        InsufficientStock: fewer units are there than should go; nothing changes.
+        ValueError: ``change`` is zero.
+    """
+    if change == 0:
+        raise ValueError("a movement of nothing is no movement")
+    values: dict[str, int | str] = {
+        "stock": stock.pk,
+        "change": change,
+        "reason": reason.value,
+        "reference": reference,
+        "actor": current_context().actor,
+    }
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_MOVE, values)
+        row = cursor.fetchone()
+    if row is None:
+        raise InsufficientStock(f"{stock}: fewer than {-change} units are there.")
+    return int(row[0])
+
+
+def set_stock(*, stock: Stock, quantity: int, reference: str = "") -> int:
+    """Make it ``quantity`` units, as counted, by an adjustment; return the change.
+
+    Raises:
+        ValueError: ``quantity`` is below zero.
+    """
+    if quantity < 0:
+        raise ValueError("a stock cannot be below zero")
+    with transaction.atomic():
+        there = Stock.objects.select_for_update().get(pk=stock.pk).quantity
+        change = quantity - there
+        if change:
+            move_stock(
+                stock=stock, change=change, reason=Movement.Reason.ADJUSTMENT, reference=reference
+            )
+    return change
+
+
+def check_stock(*, tenant: str, warehouse: str | None = None) -> CheckResult:
+    """Compare stock with its thresholds, and tell the right people of what is new or worse.
+
+    In one transaction, so that whatever is marked as announced is announced.
+
+    Args:
+        tenant: The slug.
+        warehouse: The code of the only warehouse to look at; None: all of them.
+
+    Raises:
+        UnknownTenant, UnknownWarehouse: there is none of this name.
+    """
+    company = get_tenant(tenant)
+    if warehouse is not None:
+        get_warehouse(company, warehouse)
+    with transaction.atomic():
+        found = refresh_alerts(company, warehouse)
+        emailed = announce(company, found.announced)
+    log.info(
+        "stock_checked",
+        opened=found.opened,
+        updated=found.updated,
+        closed=found.closed,
+        announced=len(found.announced),
+    )
+    return {
+        "opened": found.opened,
+        "updated": found.updated,
+        "closed": found.closed,
+        "announced": dict(Counter(low.severity.label for low in found.announced)),
+        "people_emailed": emailed,
+    }

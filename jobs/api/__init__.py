@@ -1,0 +1,7 @@
+"""The HTTP API under ``/api/``: health, jobs, queues, dead letters, tasks.
+
+Callers show a session cookie (with the CSRF token for anything but reading) or a bearer token.
+Viewers look, operators act. What goes wrong is answered as
+``{"detail": …, "problems": {field: …}}`` with 401, 403, 404, 409 (not possible in this state) or
+422 (what was sent does not fit).
+"""

@@ -1,0 +1,57 @@
+"""How Celery must be set to carry jobs: a message is a wake-up that may be lost or doubled.
+
+Each setting answers a fault of the Redis transport that was measured; see
+``docs/explanation/delivery.md`` and the ADRs.
+"""
+
+from typing import Any
+
+from kombu import Queue
+
+from jobs.queues import QUEUES
+
+
+def celery_settings(broker_url: str) -> dict[str, Any]:
+    """Return Celery's settings for this broker."""
+    return {
+        "broker_url": broker_url,
+        "result_backend": "jobs.result_backend.JobsBackend",
+        "task_ignore_result": True,  # settlement writes the result, in its own transaction
+        "task_track_started": False,
+        "task_queues": [Queue(name) for name in QUEUES],
+        "task_default_queue": "maintenance",
+        "task_create_missing_queues": False,
+        # Acknowledged when received: what a lost worker ran is known from its lease, and late
+        # acknowledgement would only run it twice.
+        "task_acks_late": False,
+        "worker_disable_prefetch": True,
+        "worker_prefetch_multiplier": 1,
+        "accept_content": ["json"],
+        "task_serializer": "json",
+        "result_serializer": "json",
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "broker_channel_error_retry": True,
+        "broker_pool_limit": 10,
+        "broker_pool_acquire_timeout": 2,
+        "broker_transport_options": {
+            "socket_timeout": 5,
+            "socket_connect_timeout": 2,
+            "socket_keepalive": True,
+            "health_check_interval": 25,
+            "visibility_timeout": 21_600,
+            "unacked_restore_throttle": 1,
+            "max_retries": 1,
+        },
+        "worker_send_task_events": False,  # Flower asks for them when it is there
+        "worker_hijack_root_logger": False,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "worker_proc_alive_timeout": 30,
+        "beat_scheduler": "django_celery_beat.schedulers:DatabaseScheduler",
+        "beat_sync_every": 1,
+        "timezone": "UTC",
+        "enable_utc": True,
+        # Celery's Django fix-up would close the connection around every job; the executor checks
+        # it instead.
+        "CELERY_DB_REUSE_MAX": 10**12,
+    }

@@ -1,0 +1,31 @@
+"""Numbered messages of ``manage.py check`` about the engine."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core import checks
+from django.core.checks import CheckMessage, Error, register
+
+from jobs.conf import jobs_settings
+
+
+@register()
+def check_settings(**_: Any) -> list[CheckMessage]:
+    """``jobs.E001``: unusable settings. ``jobs.W001``: times that do not fit each other."""
+    try:
+        conf = jobs_settings()
+    except TypeError as error:
+        return [Error(str(error), hint="See docs/reference/settings.md.", id="jobs.E001")]
+    messages: list[CheckMessage] = []
+    if conf.LEASE < 3 * conf.HEARTBEAT:
+        messages.append(
+            checks.Warning(
+                "JOBS_LEASE_SECONDS is less than three heartbeats: a slow moment of a worker "
+                "looks like its death.",
+                hint="Raise JOBS_LEASE_SECONDS or lower JOBS_HEARTBEAT_SECONDS.",
+                id="jobs.W001",
+            )
+        )
+    if not settings.USE_TZ:
+        messages.append(Error("USE_TZ must be True.", id="jobs.E002"))
+    return messages

@@ -1,0 +1,97 @@
+"""What can go wrong, one class each. The docstring is the message.
+
+Errors at enqueue reach the caller and leave no row. Errors raised in a task say what becomes of
+the job: :class:`RetryLater`, :class:`Discard`, :class:`PermanentError`; anything else is retried.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+
+class JobsError(Exception):
+    """Something went wrong in the job engine."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or (self.__doc__ or "").strip().splitlines()[0])
+
+
+# --- at enqueue ----------------------------------------------------------------------------------
+
+
+class EnqueueError(JobsError):
+    """The job was refused; nothing was stored."""
+
+
+class UnknownName(EnqueueError):
+    """There is nothing of this name."""
+
+    noun = "thing"
+
+    def __init__(self, name: str, close: Sequence[str] = ()) -> None:
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        super().__init__(f"Unknown {self.noun} {name!r}.{hint}")
+        self.name = name
+
+
+class UnknownTask(UnknownName):
+    """There is no task of this name."""
+
+    noun = "task"
+
+
+class UnknownQueue(UnknownName):
+    """There is no queue of this name."""
+
+    noun = "queue"
+
+
+class InvalidPayload(EnqueueError):
+    """The arguments do not fit the task."""
+
+    def __init__(self, task: str, problems: dict[str, str]) -> None:
+        listed = "; ".join(f"{field}: {problem}" for field, problem in problems.items())
+        super().__init__(f"{task} cannot take these arguments: {listed}")
+        self.task = task
+        #: field -> what was expected
+        self.problems = problems
+
+
+class PayloadTooLarge(InvalidPayload):
+    """The arguments take more room than a job may."""
+
+
+# --- raised by tasks -----------------------------------------------------------------------------
+
+
+class RetryLater(JobsError):
+    """Try again later, at no cost: the attempt does not count."""
+
+    def __init__(
+        self, message: str = "", *, after: timedelta | None = None, at: datetime | None = None
+    ) -> None:
+        super().__init__(message)
+        self.after = after
+        self.at = at
+
+
+class Discard(JobsError):
+    """The job is no longer worth running; it ends as cancelled, without a dead letter."""
+
+
+class PermanentError(JobsError):
+    """Trying again would fail again; the job ends as a dead letter at once."""
+
+
+# --- inside the engine ---------------------------------------------------------------------------
+
+
+class LeaseLost(JobsError):
+    """The job was taken back from this worker; nothing it does now counts."""
+
+
+class Cancelled(JobsError):
+    """A person asked for the job to be cancelled."""
+
+
+class NotPossible(JobsError):
+    """The job is in a state that does not allow this."""

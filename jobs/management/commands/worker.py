@@ -1,0 +1,159 @@
+"""``manage.py worker``: carries the jobs of some queues, or of all."""
+
+import os
+import socket
+import sys
+from argparse import ArgumentParser
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+import structlog
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connection
+
+from jobs.conf import jobs_settings
+from jobs.errors import UnknownQueue
+from jobs.models import Worker
+from jobs.queues import QUEUES, Pool, Queue, get_queue
+from jobs.supervisor import Child, Event, Supervisor
+
+log = structlog.get_logger(__name__)
+
+#: Beyond the grace of the jobs, for the keeper to give back what is left.
+_KEEPER_EXTRA_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One Celery worker to start: the queues that want the same kind of pool."""
+
+    pool: Pool
+    queues: list[Queue]
+    concurrency: int
+
+
+def lanes(queues: list[Queue], *, development: bool, concurrency: int | None) -> list[Lane]:
+    """Group queues by their pool, with the concurrency they were declared with, together.
+
+    In development all queues share few processes: no more of each pool than the widest needs.
+    """
+    found = []
+    for pool in ("threads", "prefork"):
+        own = [queue for queue in queues if queue.pool == pool]
+        if own:
+            widths = [queue.concurrency for queue in own]
+            width = max(widths) + 1 if development else sum(widths)
+            found.append(Lane(own[0].pool, own, concurrency or width))
+    return found
+
+
+class Command(BaseCommand):
+    """Starts a Celery worker for each kind of pool that the queues want, and a keeper."""
+
+    help = "Carry the jobs of these queues, until stopped (SIGTERM or Ctrl-C)."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Take the queues."""
+        parser.add_argument("queues", nargs="*", metavar="QUEUE", help=", ".join(QUEUES))
+        parser.add_argument("--all", action="store_true", help="every queue, for development")
+        parser.add_argument(
+            "--concurrency", type=int, help="jobs at a time, instead of what the queues declare"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Run until told to stop."""
+        queues = self._queues(options["queues"], all_of_them=options["all"])
+        if options["concurrency"] is not None and options["concurrency"] < 1:
+            raise CommandError("--concurrency: expected 1 or more.", returncode=2)
+        started = lanes(queues, development=options["all"], concurrency=options["concurrency"])
+        workers = [(self._register(lane), lane) for lane in started]
+        connection.close()
+        children = [
+            *(self._celery(worker, lane) for worker, lane in workers),
+            self._keeper([worker for worker, _ in workers]),
+        ]
+        sys.exit(Supervisor(children, on_event=_log_event).run())
+
+    @staticmethod
+    def _queues(names: list[str], *, all_of_them: bool) -> list[Queue]:
+        if all_of_them == bool(names):
+            raise CommandError(
+                f"Name the queues to work on ({', '.join(QUEUES)}), or give --all.", returncode=2
+            )
+        try:
+            return [get_queue(name) for name in dict.fromkeys(names or QUEUES)]
+        except UnknownQueue as error:
+            raise CommandError(str(error), returncode=2) from None
+
+    @staticmethod
+    def _register(lane: Lane) -> UUID:
+        # Before the first claim, so that the lifeline never meets a job of an unknown worker.
+        worker = Worker.objects.create(
+            id=uuid4(),
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            queues=[queue.name for queue in lane.queues],
+            pool=lane.pool,
+            concurrency=lane.concurrency,
+        )
+        return worker.id
+
+    @staticmethod
+    def _celery(worker: UUID, lane: Lane) -> Child:
+        names = ",".join(queue.name for queue in lane.queues)
+        return Child(
+            name=f"celery-{lane.pool}",
+            argv=[
+                sys.executable,
+                "-m",
+                "celery",
+                "-A",
+                settings.CELERY_APP,
+                "worker",
+                "--queues",
+                names,
+                "--pool",
+                lane.pool,
+                "--concurrency",
+                str(lane.concurrency),
+                "--hostname",
+                f"{lane.pool}-{worker.hex[:8]}@%h",
+                "--without-gossip",
+                "--without-mingle",
+                "--loglevel",
+                "WARNING",
+            ],
+            env=_environment() | {"JOBS_WORKER_ID": str(worker)},
+            grace=jobs_settings().SHUTDOWN_GRACE.total_seconds(),
+        )
+
+    @staticmethod
+    def _keeper(workers: list[UUID]) -> Child:
+        return Child(
+            name="keeper",
+            argv=[
+                sys.executable,
+                "-m",
+                "django",
+                "keeper",
+                "--supervisor",
+                str(os.getpid()),
+                *(str(worker) for worker in workers),
+            ],
+            env=_environment(),
+            grace=jobs_settings().SHUTDOWN_GRACE.total_seconds() + _KEEPER_EXTRA_SECONDS,
+        )
+
+
+def _environment() -> dict[str, str]:
+    path = os.pathsep.join(
+        part for part in (str(settings.BASE_DIR), os.environ.get("PYTHONPATH", "")) if part
+    )
+    return {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+
+
+def _log_event(event: Event, name: str, detail: str) -> None:
+    told = log.warning if event in {Event.DIED, Event.KILLED, Event.LATE} else log.info
+    told(f"process_{event.value}", process=name, detail=detail)

@@ -1,0 +1,122 @@
+"""``/metrics`` for Prometheus, read from the database when it is scraped.
+
+Any web process gives the same answer, and a restart forgets nothing. Staff who may view jobs see
+it in their session; Prometheus shows a bearer token (``authorization: {credentials: …}``).
+"""
+
+from collections.abc import Iterator
+from itertools import accumulate
+
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_safe
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from jobs import selectors
+from jobs.api.auth import caller
+from jobs.permissions import may_view
+from jobs.selectors.measurements import BUCKETS, Histogram, count_failures, measure_finished
+
+
+class JobsCollector(Collector):
+    """Turns what the selectors say into metrics."""
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every metric, by fresh queries."""
+        yield from _finished()
+        yield from _failures()
+        yield from _queues()
+
+    def describe(self) -> list[Metric]:
+        """Promise nothing, so that registering the collector asks the database nothing."""
+        return []
+
+
+def _finished() -> Iterator[Metric]:
+    by_task = ("queue", "task")
+    jobs = CounterMetricFamily(
+        "jobs", "Jobs that ended, of those that are kept.", labels=(*by_task, "outcome")
+    )
+    runs = HistogramMetricFamily(
+        "job_duration_seconds", "From start to end, of the newest attempt.", labels=by_task
+    )
+    waits = HistogramMetricFamily(
+        "job_wait_seconds", "From due to started, of the newest attempt.", labels=by_task
+    )
+    for labels, measured in measure_finished().items():
+        for outcome, count in measured.outcomes.items():
+            jobs.add_metric((*labels, outcome), count)
+        _add(runs, labels, measured.runs)
+        _add(waits, labels, measured.waits)
+    yield from (jobs, runs, waits)
+
+
+def _add(family: HistogramMetricFamily, labels: tuple[str, str], measured: Histogram) -> None:
+    bounds = [*(str(bound) for bound in BUCKETS), "+Inf"]
+    cumulative = [float(count) for count in accumulate(measured.counts)]
+    family.add_metric(
+        labels, buckets=list(zip(bounds, cumulative, strict=True)), sum_value=measured.total
+    )
+
+
+def _failures() -> Iterator[Metric]:
+    failures = CounterMetricFamily(
+        "job_failures",
+        "Attempts that failed or crashed, of those that are kept.",
+        labels=("queue", "task", "error"),
+    )
+    for queue, task, error, count in count_failures():
+        failures.add_metric((queue, task, error), count)
+    yield failures
+
+
+def _queues() -> Iterator[Metric]:
+    workers = selectors.list_workers()
+    depth = GaugeMetricFamily("queue_depth", "Unfinished jobs.", labels=("queue", "state"))
+    oldest = GaugeMetricFamily(
+        "queue_oldest_seconds",
+        "How long the job that is due for longest has waited.",
+        labels=("queue",),
+    )
+    paused = GaugeMetricFamily("queue_paused", "1 while an operator pauses it.", labels=("queue",))
+    serving = GaugeMetricFamily(
+        "queue_workers", "Workers with a fresh heartbeat that serve it.", labels=("queue",)
+    )
+    letters = GaugeMetricFamily(
+        "dead_letters", "Dead letters that wait for a decision.", labels=("queue",)
+    )
+    for queue in selectors.queue_overviews(workers=workers):
+        for state, count in queue.depth.items():
+            depth.add_metric((queue.name, state.value), count)
+        oldest.add_metric((queue.name,), queue.oldest_due_seconds or 0.0)
+        paused.add_metric((queue.name,), int(queue.is_paused))
+        serving.add_metric((queue.name,), queue.workers)
+        letters.add_metric((queue.name,), queue.dead_letters)
+    yield from (depth, oldest, paused, serving, letters)
+    alive = sum(view.is_alive for view in workers)
+    yield GaugeMetricFamily("workers", "Workers with a fresh heartbeat.", value=alive)
+
+
+_REGISTRY = CollectorRegistry()
+_REGISTRY.register(JobsCollector())
+
+
+@require_safe
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Answer a scrape, in the format that the scraper prefers."""
+    user = caller(request)
+    if user is None:
+        response = HttpResponse("Log in, or send a valid bearer token.\n", status=401)
+        response["WWW-Authenticate"] = "Bearer"
+        return response
+    if not may_view(user):
+        return HttpResponse(f"{user.get_username()} may not view jobs.\n", status=403)
+    encoder, content_type = choose_encoder(request.headers.get("Accept", ""))
+    return HttpResponse(encoder(_REGISTRY), content_type=content_type)

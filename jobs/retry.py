@@ -1,0 +1,64 @@
+"""What becomes of a job whose body raised."""
+
+import random
+import traceback as tracebacks
+from collections.abc import Iterable
+from dataclasses import replace
+
+from jobs import transitions
+from jobs.conf import jobs_settings
+from jobs.errors import Cancelled, Discard, PermanentError, RetryLater
+from jobs.models import DeadLetter
+from jobs.payload import MASK
+from jobs.queues import Backoff
+from jobs.states import Move
+from jobs.transitions import Claimed, Settlement
+
+_ERROR_CHARACTERS = 4_000
+_TRACEBACK_CHARACTERS = 20_000
+
+
+def wait(backoff: Backoff, retry: int) -> float:
+    """Return the seconds before retry number ``retry`` (from 1): see :class:`Backoff`."""
+    longest = min(
+        backoff.cap.total_seconds(), backoff.base.total_seconds() * 2.0 ** min(retry - 1, 62)
+    )
+    return longest * jobs_settings().BACKOFF_SCALE * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
+
+
+def settlement_of(
+    job: Claimed, error: Exception, backoff: Backoff, secrets: Iterable[str] = ()
+) -> Settlement:
+    """Decide by the error what becomes of the job: later, discarded, cancelled, dead or retried."""
+    settlement = Settlement(
+        id=job.id,
+        lease=job.lease,
+        move=Move.RETRIED,
+        error_type=type(error).__name__,
+        error=_masked(str(error), secrets)[:_ERROR_CHARACTERS],
+    )
+    match error:
+        case RetryLater():
+            at = error.at.isoformat() if error.at else None
+            delay = transitions.seconds(error.after)
+            return replace(settlement, move=Move.SNOOZED, run_at=at, delay=delay)
+        case Discard():
+            return replace(settlement, move=Move.DISCARDED)
+        case Cancelled():
+            return replace(settlement, move=Move.CANCELLED)
+    told = _masked("".join(tracebacks.format_exception(error)), secrets)
+    settlement = replace(settlement, failures=1, traceback=told[-_TRACEBACK_CHARACTERS:])
+    spent = job.failures + job.crashes + 1
+    if isinstance(error, PermanentError):
+        return replace(settlement, move=Move.DIED, reason=DeadLetter.Reason.PERMANENT)
+    if spent >= job.max_attempts:
+        return replace(settlement, move=Move.DIED, reason=DeadLetter.Reason.EXHAUSTED)
+    return replace(settlement, delay=wait(backoff, spent))
+
+
+def _masked(text: str, secrets: Iterable[str]) -> str:
+    text = text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, MASK)
+    return text

@@ -1,0 +1,59 @@
+"""The engine's own tasks."""
+
+import os
+import signal
+import time
+from typing import Annotated
+
+from annotated_types import Ge, Le, MaxLen, MinLen
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from jobs.errors import PermanentError
+from jobs.models import ProbeRun
+from jobs.running import current_job
+from jobs.task import job_task
+
+Text = Annotated[str, MinLen(1), MaxLen(200)]
+
+
+class ProbeFailed(Exception):
+    """The probe was asked to fail."""
+
+
+@job_task(name="jobs.probe", queue="maintenance")
+def probe(
+    *,
+    label: Text,
+    sleep_ms: Annotated[int, Ge(0), Le(3_600_000)] = 0,
+    fail_times: Annotated[int, Ge(0), Le(1_000)] = 0,
+    fail_permanently: bool = False,
+    crash: bool = False,
+    payload_bytes: Annotated[int, Ge(0), Le(1_048_576)] = 0,
+) -> str | None:
+    """Diagnose a queue end to end: leave one row for each run that finishes.
+
+    It sleeps, fails its first ``fail_times`` attempts, fails for good, kills its own process, or
+    returns ``payload_bytes`` characters, as asked.
+    """
+    running = current_job()
+    if running is None:
+        raise PermanentError("The probe only makes sense as a job.")
+    started = timezone.now()
+    time.sleep(sleep_ms / 1000)
+    if crash:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if fail_permanently:
+        raise PermanentError("The probe was asked to fail permanently.")
+    if running.attempt <= fail_times:
+        raise ProbeFailed(f"The probe was asked to fail {fail_times} times.")
+    ProbeRun.objects.create(
+        label=label,
+        job_id=running.id,
+        attempt=running.attempt,
+        worker=running.worker,
+        pid=os.getpid(),
+        started_at=started,
+        finished_at=Now(),
+    )
+    return "x" * payload_bytes or None

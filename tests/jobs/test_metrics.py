@@ -1,0 +1,106 @@
+"""What Prometheus is told."""
+
+import pytest
+from django.test import Client
+from prometheus_client.parser import text_string_to_metric_families
+
+from jobs.states import State
+from jobs.tokens import create_token
+from tests.jobs.records import (
+    ago,
+    make_attempt,
+    make_dead_letter,
+    make_job,
+    make_user,
+    make_viewer,
+    make_worker,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+def scraped() -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    _, secret = create_token(name="prometheus", user=make_viewer(), actor="test")
+    response = Client().get("/metrics", headers={"authorization": f"Bearer {secret}"})
+    assert response.status_code == 200
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(response.content.decode())
+        for sample in family.samples
+    }
+
+
+def test_finished_jobs_are_counted_by_queue_task_and_outcome() -> None:
+    make_job(State.SUCCEEDED)
+    make_job(State.SUCCEEDED)
+    make_dead_letter()
+    samples = scraped()
+    labels = (("queue", "email"), ("task", "jobs.probe"))
+    assert samples["jobs_total", (("outcome", "succeeded"), *labels)] == 2
+    assert samples["jobs_total", (("outcome", "dead"), *labels)] == 1
+    assert samples["dead_letters", (("queue", "email"),)] == 1
+
+
+def test_times_fall_into_cumulative_buckets() -> None:
+    for seconds in (0.2, 0.2, 7, 7200):
+        make_job(
+            State.SUCCEEDED,
+            started_at=ago(hours=3),
+            scheduled_at=ago(hours=3),
+            finished_at=ago(seconds=3 * 3600 - seconds),
+        )
+    samples = scraped()
+
+    def bucket(bound: str) -> float:
+        labels = (("le", bound), ("queue", "email"), ("task", "jobs.probe"))
+        return samples["job_duration_seconds_bucket", labels]
+
+    assert [bucket(bound) for bound in ("0.1", "0.25", "5.0", "10.0", "3600.0", "+Inf")] == [
+        0,
+        2,
+        2,
+        3,
+        3,
+        4,
+    ]
+    labels = (("queue", "email"), ("task", "jobs.probe"))
+    assert samples["job_duration_seconds_count", labels] == 4
+    assert samples["job_duration_seconds_sum", labels] == pytest.approx(7207.4, abs=0.5)
+    assert samples["job_wait_seconds_count", labels] == 4
+
+
+def test_failed_attempts_are_counted_by_their_error() -> None:
+    job = make_job(State.SCHEDULED)
+    make_attempt(job, number=1, error_type="ValueError")
+    make_attempt(job, number=2, error_type="ValueError")
+    make_attempt(job, "crashed", number=3)
+    samples = scraped()
+    labels = (("queue", "email"), ("task", "jobs.probe"))
+    assert samples["job_failures_total", (("error", "ValueError"), *labels)] == 2
+    assert samples["job_failures_total", (("error", "crashed"), *labels)] == 1
+
+
+def test_queues_and_workers_are_measured_as_they_are_now() -> None:
+    make_job(State.QUEUED, scheduled_at=ago(seconds=30))
+    make_worker("email")
+    make_worker("email", silent=600)
+    samples = scraped()
+    assert samples["queue_depth", (("queue", "email"), ("state", "queued"))] == 1
+    assert samples["queue_depth", (("queue", "pdf"), ("state", "queued"))] == 0
+    assert samples["queue_oldest_seconds", (("queue", "email"),)] == pytest.approx(30, abs=5)
+    assert samples["queue_workers", (("queue", "email"),)] == 1
+    assert samples["workers", ()] == 1
+
+
+def test_strangers_and_people_without_the_permission_are_refused(client: Client) -> None:
+    assert client.get("/metrics").status_code == 401
+    refused = client.get("/metrics", headers={"authorization": "Bearer nonsense"})
+    assert refused.status_code == 401
+    client.force_login(make_user("sam"))
+    assert client.get("/metrics").status_code == 403
+
+
+def test_a_viewer_sees_them_in_a_session(client: Client) -> None:
+    client.force_login(make_viewer())
+    assert client.get("/metrics").status_code == 200
+    assert client.post("/metrics").status_code == 405
