@@ -68,14 +68,23 @@ class ScoreHistoryInline(ReadOnlyInline):
     model = ScoreHistory
     fields: ClassVar = ["as_of", "score", "risk", "missing", "expiring", "overdue", "recorded_at"]
     ordering: ClassVar = ["-as_of"]
+    per_page = 20
 
 
 @admin.register(Client)
 class ClientAdmin(ModelAdmin):
     """Clients with their scores, the documents and filings these come from, and a refresh."""
 
-    list_display: ClassVar = ["code", "name", "tenant", "score_points", "risk", "issues",
-                              "scored_for", "is_active"]
+    list_display: ClassVar = [
+        "code",
+        "name",
+        "tenant",
+        "score_points",
+        "risk",
+        "issues",
+        "scored_for",
+        "is_active",
+    ]
     list_filter: ClassVar = ["score__risk", "is_active", "tenant"]
     search_fields: ClassVar = ["code", "name"]
     list_select_related: ClassVar = ["tenant", "score"]
@@ -102,7 +111,9 @@ class ClientAdmin(ModelAdmin):
         if score is None:
             return None
         counts = {
-            "missing": score.missing, "expiring": score.expiring, "overdue": score.overdue,
+            "missing": score.missing,
+            "expiring": score.expiring,
+            "overdue": score.overdue,
         }
         return ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "none"
 
@@ -112,8 +123,9 @@ class ClientAdmin(ModelAdmin):
         score = _score(client)
         return None if score is None else score.as_of
 
-    @admin.action(description="Refresh scores now (of the tenants of these clients)",
-                  permissions=["change"])
+    @admin.action(
+        description="Refresh scores now (of the tenants of these clients)", permissions=["change"]
+    )
     def refresh_scores(self, request: HttpRequest, chosen: QuerySet[Client]) -> None:
         """Enqueue one job for each tenant that has a client among those chosen."""
         slugs = chosen.order_by("tenant__slug").values_list("tenant__slug", flat=True).distinct()
@@ -152,20 +164,24 @@ class ClientDocumentAdmin(ModelAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[ClientDocument]:
         """Bring the latest version's expiry date along."""
         latest = DocumentVersion.objects.filter(document=OuterRef("pk")).order_by("-number")
-        return (
-            super().get_queryset(request)
-            .annotate(latest_expires_on=Subquery(latest.values("expires_on")[:1]))
-        )
+        documents: QuerySet[ClientDocument] = super().get_queryset(request)
+        return documents.annotate(latest_expires_on=Subquery(latest.values("expires_on")[:1]))
 
     @display(description="tenant", ordering="client__tenant")
     def tenant(self, document: ClientDocument) -> str:
         """Whose client it is."""
         return str(document.client.tenant)
 
-    @display(description="status", ordering="status", label={
-        "valid": "success", "expired": "danger", "pending_review": "warning",
-        "rejected": "danger",
-    })
+    @display(
+        description="status",
+        ordering="status",
+        label={
+            "valid": "success",
+            "expired": "danger",
+            "pending_review": "warning",
+            "rejected": "danger",
+        },
+    )
     def coloured_status(self, document: ClientDocument) -> tuple[str, str]:
         """Where it stands."""
         return document.status, str(document.get_status_display())
@@ -180,8 +196,15 @@ class ClientDocumentAdmin(ModelAdmin):
 class FilingAdmin(ModelAdmin):
     """Filings and when they are due."""
 
-    list_display: ClassVar = ["kind", "client", "tenant", "authority", "period_end", "due_on",
-                              "status"]
+    list_display: ClassVar = [
+        "kind",
+        "client",
+        "tenant",
+        "authority",
+        "period_end",
+        "due_on",
+        "status",
+    ]
     list_filter: ClassVar = ["status", "client__tenant"]
     search_fields: ClassVar = ["kind", "authority", "client__code", "client__name"]
     list_select_related: ClassVar = ["client__tenant"]

@@ -42,7 +42,8 @@ def announce_rises(tenant: Tenant, scores: TenantScores) -> int:
 
 def _clients_page(tenant: Tenant) -> str:
     filters = {
-        "tenant__id__exact": tenant.pk, "score__risk__in": f"{Risk.MEDIUM},{Risk.HIGH}",
+        "tenant__id__exact": tenant.pk,
+        "score__risk__in": f"{Risk.MEDIUM},{Risk.HIGH}",
         "is_active__exact": 1,
     }
     return f"{reverse('admin:compliance_client_changelist')}?{urlencode(filters)}"
@@ -65,7 +66,9 @@ def body_of(scores: TenantScores) -> str:
 
 def _line(rise: Rise) -> str:
     counts = {
-        "missing or rejected": rise.missing, "expiring": rise.expiring, "overdue": rise.overdue,
+        "missing or rejected": rise.missing,
+        "expiring": rise.expiring,
+        "overdue": rise.overdue,
     }
     issues = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
     return f"{rise.code} {rise.name}: {rise.before} → {rise.risk}, score {rise.score} ({issues})"

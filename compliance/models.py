@@ -61,9 +61,7 @@ class ClientDocument(models.Model):
 
     client = models.ForeignKey(Client, on_delete=models.CASCADE, related_name="documents")
     kind = models.CharField(max_length=100, help_text='Such as "passport" or "trade licence".')
-    status = models.CharField(
-        max_length=16, choices=Status.choices, default=Status.PENDING_REVIEW
-    )
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.PENDING_REVIEW)
 
     class Meta:
         ordering: ClassVar = ["client", "kind", "id"]
@@ -101,7 +99,8 @@ class DocumentVersion(models.Model):
         verbose_name = "version"
         indexes: ClassVar = [
             models.Index(
-                fields=["expires_on"], include=["document", "number"],
+                fields=["expires_on"],
+                include=["document", "number"],
                 name="compliance_version_expiry",
             ),
         ]
@@ -162,7 +161,12 @@ class Filing(models.Model):
             models.CheckConstraint(
                 condition=Q(
                     status__in=[
-                        "draft", "prepared", "submitted", "approved", "rejected", "archived",
+                        "draft",
+                        "prepared",
+                        "submitted",
+                        "approved",
+                        "rejected",
+                        "archived",
                     ]
                 ),
                 name="compliance_filing_status_known",

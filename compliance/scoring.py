@@ -1,10 +1,10 @@
 """One SQL statement computes, keeps and compares the scores of any number of clients.
 
-``score = max(0, 100 - 5 * issues)``, where issues are documents that are missing (pending review or
-rejected), plus documents whose latest version has expired or expires within 30 days, plus filings
-not handed in after their due date. A rejected document that has also expired is two issues: somebody
-must have it accepted, and somebody must renew it. ``docs/explanation/compliance-scores.md`` tells
-why it is one statement.
+``score = max(0, 100 - 5 * issues)``, where issues are documents that are missing (pending review
+or rejected), plus documents whose latest version has expired or expires within 30 days, plus
+filings not handed in after their due date. A rejected document that has also expired is two
+issues: somebody must have it accepted, and somebody must renew it.
+``docs/explanation/compliance-scores.md`` tells why it is one statement.
 """
 
 import json

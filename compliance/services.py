@@ -85,8 +85,7 @@ def _lock_tenants(slugs: list[str] | None, zone: str | None) -> list[Tenant]:
     if slugs is not None and (unknown := set(slugs) - {tenant.slug for tenant in found}):
         raise UnknownTenant(min(unknown), Tenant.objects.values_list("slug", flat=True))
     return [
-        tenant for tenant in found
-        if tenant.is_active and (zone is None or tenant.timezone == zone)
+        tenant for tenant in found if tenant.is_active and (zone is None or tenant.timezone == zone)
     ]
 
 
@@ -158,9 +157,7 @@ def add_document_version(
     locked.status = status
     locked.save(update_fields=["status"])
     document.status = status
-    return DocumentVersion.objects.create(
-        document=locked, number=newest + 1, expires_on=expires_on
-    )
+    return DocumentVersion.objects.create(document=locked, number=newest + 1, expires_on=expires_on)
 
 
 def add_filing(
@@ -174,6 +171,10 @@ def add_filing(
 ) -> Filing:
     """Add a filing; raises ``IntegrityError`` when one for the same period is not archived."""
     return Filing.objects.create(
-        client=client, kind=kind, authority=authority, period_end=period_end, due_on=due_on,
+        client=client,
+        kind=kind,
+        authority=authority,
+        period_end=period_end,
+        due_on=due_on,
         status=status,
     )

@@ -16,6 +16,4 @@ def queue_score_refresh(
     Raises:
         InvalidPayload: ``zone`` is not an IANA time zone.
     """
-    return tasks.refresh_scores.using(tenant=tenant).enqueue(
-        tenant=tenant, zone=zone, as_of=as_of
-    )
+    return tasks.refresh_scores.using(tenant=tenant).enqueue(tenant=tenant, zone=zone, as_of=as_of)

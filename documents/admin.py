@@ -1,6 +1,6 @@
 """The kept documents in the admin, to look at and to download."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
@@ -10,36 +10,30 @@ from django.shortcuts import get_object_or_404
 from django.template.defaultfilters import filesizeformat
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
-from unfold.admin import ModelAdmin
-from unfold.decorators import display
 
 from documents.models import Document
+from tenants.admin_readonly import ReadOnlyAdmin
 
 
 @admin.register(Document)
-class DocumentAdmin(ModelAdmin):
+class DocumentAdmin(ReadOnlyAdmin):
     """Documents are written by jobs alone."""
 
-    list_display: ClassVar = ["filename", "kind", "tenant", "pages", "readable_size", "created_at",
-                              "download_link"]
+    list_display: ClassVar = [
+        "filename",
+        "kind",
+        "tenant",
+        "pages",
+        "readable_size",
+        "created_at",
+        "download_link",
+    ]
     list_filter: ClassVar = ["kind", "tenant"]
     search_fields: ClassVar = ["filename", "subject_id", "sha256", "job_id"]
     date_hierarchy = "created_at"
     list_select_related: ClassVar = ["tenant"]
     readonly_fields: ClassVar = ["download_link"]
     show_full_result_count = False
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Nobody adds one by hand."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody changes one by hand."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Documents are kept."""
-        return False
 
     def get_urls(self) -> list[URLPattern]:
         """Add the download."""
@@ -61,12 +55,12 @@ class DocumentAdmin(ModelAdmin):
             raise Http404("The file is not in the storage.") from None
         return FileResponse(file, filename=document.filename, content_type="application/pdf")
 
-    @display(description="Size", ordering="size")
+    @admin.display(description="Size", ordering="size")
     def readable_size(self, document: Document) -> str:
         """The size in a unit that suits it."""
         return filesizeformat(document.size)
 
-    @display(description="File")
+    @admin.display(description="File")
     def download_link(self, document: Document) -> str:
         """A link to the file."""
         url = reverse("admin:documents_document_download", args=[document.pk])

@@ -18,17 +18,24 @@ from weasyprint.urls import URLFetcher, URLFetcherResponse
 ASSETS_URL = "https://assets.invalid/"
 
 
-class AssetFetcher(URLFetcher):
+class AssetFetcher(URLFetcher):  # type: ignore[misc]
     """Gives WeasyPrint what lies in ``templates/documents/pdf``, and nothing else."""
 
     def __init__(self) -> None:
         super().__init__(allowed_protocols={"data"}, allow_redirects=False, fail_on_errors=True)
+        #: What was asked for and not given. WeasyPrint forgives some of it, as inside an SVG.
+        self.refused: list[str] = []
         self.root = (Path(settings.BASE_DIR) / "templates" / "documents" / "pdf").resolve()
 
     def fetch(self, url: str, headers: dict[str, str] | None = None) -> URLFetcherResponse:
         """Return the asset; raises ``ValueError`` or ``OSError``, which end the rendering."""
-        if url.startswith("data:"):
-            return super().fetch(url, headers)
+        try:
+            return super().fetch(url, headers) if url.startswith("data:") else self._asset(url)
+        except Exception as error:
+            self.refused.append(f"{url[:200]}: {error}")
+            raise
+
+    def _asset(self, url: str) -> URLFetcherResponse:
         if not url.startswith(ASSETS_URL):
             raise ValueError("only the files of the project may be loaded")
         path = (self.root / unquote(urlsplit(url).path).lstrip("/")).resolve(strict=True)

@@ -3,11 +3,15 @@
 import ctypes
 from typing import Any
 
-from django.core.checks import CheckMessage, Warning, register
+from django.core import checks
+from django.core.checks import CheckMessage, register
 
 #: As WeasyPrint looks for it, on Linux, macOS and Windows.
-SUBSET_LIBRARIES = ("libharfbuzz-subset.so.0", "libharfbuzz-subset.0.dylib",
-                    "libharfbuzz-subset-0.dll")
+SUBSET_LIBRARIES = (
+    "libharfbuzz-subset.so.0",
+    "libharfbuzz-subset.0.dylib",
+    "libharfbuzz-subset-0.dll",
+)
 
 
 def has_subset_library() -> bool:
@@ -27,8 +31,8 @@ def check_subset_library(**_: Any) -> list[CheckMessage]:
     if has_subset_library():
         return []
     return [
-        Warning(
-            "libharfbuzz-subset was not found: rendering a PDF takes more than three times as long.",
+        checks.Warning(
+            "libharfbuzz-subset was not found: a PDF takes more than three times as long.",
             hint="Install it, on Debian and Ubuntu with `apt-get install libharfbuzz-subset0`.",
             id="documents.W001",
         )

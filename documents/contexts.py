@@ -28,8 +28,8 @@ class Party:
 
     @property
     def address_lines(self) -> list[str]:
-        """The lines of the address that say something."""
-        return [line.strip() for line in self.address.splitlines() if line.strip()]
+        """The lines of the address that say something, the first ten."""
+        return [line.strip() for line in self.address.splitlines() if line.strip()][:10]
 
 
 @dataclass(frozen=True, kw_only=True)

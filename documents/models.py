@@ -12,7 +12,7 @@ from tenants.models import Tenant
 class Kind(models.TextChoices):
     """What a document is; also the name of its template."""
 
-    INVOICE = "invoice"
+    INVOICE = "invoice", "invoice"
     ORDER_SHEET = "order_sheet", "order sheet"
 
 

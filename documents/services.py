@@ -1,8 +1,8 @@
 """Writes: rendering documents, and keeping them.
 
 A document that exists is final: asking for it again returns it as it is, since somebody may have
-received it. ``rerender=True`` renders it anew; its row then points at the new file, and the old file
-stays where it is, for the e-mails that were sent with it.
+received it. ``rerender=True`` renders it anew; its row then points at the new file, and the old
+file stays where it is, for the e-mails that were sent with it.
 """
 
 from datetime import date
@@ -34,9 +34,14 @@ def render_invoice(
         AssetRefused: the template asks for a file that it may not have (permanent).
     """
     return _render(
-        Kind.INVOICE, invoice, tenant=tenant, subject_type=subject_type,
-        subject_id=str(subject_id), filename=f"invoice-{_plain(invoice.number)}.pdf",
-        dated=invoice.issued_on, rerender=rerender,
+        Kind.INVOICE,
+        invoice,
+        tenant=tenant,
+        subject_type=subject_type,
+        subject_id=str(subject_id),
+        filename=f"invoice-{_plain(invoice.number)}.pdf",
+        dated=invoice.issued_on,
+        rerender=rerender,
     )
 
 
@@ -54,9 +59,14 @@ def render_order_sheet(
         AssetRefused: the template asks for a file that it may not have (permanent).
     """
     return _render(
-        Kind.ORDER_SHEET, sheet, tenant=tenant, subject_type=subject_type,
-        subject_id=str(subject_id), filename=f"order-sheet-{_plain(sheet.order_number)}.pdf",
-        dated=sheet.ordered_on, rerender=rerender,
+        Kind.ORDER_SHEET,
+        sheet,
+        tenant=tenant,
+        subject_type=subject_type,
+        subject_id=str(subject_id),
+        filename=f"order-sheet-{_plain(sheet.order_number)}.pdf",
+        dated=sheet.ordered_on,
+        rerender=rerender,
     )
 
 
@@ -106,18 +116,23 @@ def _render(
     dated: date,
     rerender: bool,
 ) -> Document:
-    kept = find_document(
-        tenant=tenant, kind=kind, subject_type=subject_type, subject_id=subject_id
-    )
+    kept = find_document(tenant=tenant, kind=kind, subject_type=subject_type, subject_id=subject_id)
     if kept is not None and not rerender and storage.holds(kept.storage_name, kept.sha256):
         return kept
     pdf = render_pdf(
-        kind.value, context, tenant=tenant, dated=dated,
+        kind.value,
+        context,
+        tenant=tenant,
+        dated=dated,
         identifier=f"{tenant.slug}/{kind}/{subject_type}/{subject_id}",
     )
     return keep_document(
-        tenant=tenant, kind=kind, subject_type=subject_type, subject_id=subject_id,
-        filename=filename, pdf=pdf,
+        tenant=tenant,
+        kind=kind,
+        subject_type=subject_type,
+        subject_id=subject_id,
+        filename=filename,
+        pdf=pdf,
     )
 
 

@@ -12,6 +12,9 @@ server might, so that failures can be tried out:
 - `reject`    550, for ever            - `tempfail`  451, try again later
 - `slow`      answered after 5 s; `slow-30` after 30 s
 - `late`      like `slow`, but the message is kept before the answer: the sender may give up on it
+
+A file `refusals.json` in DIR, `{"address": "452 4.2.2 Mailbox full"}`, refuses whole addresses for as
+long as it stands there.
 """
 
 import argparse
@@ -30,6 +33,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 LARGEST_MESSAGE = 64 * 1024 * 1024
 DELAY = re.compile(r"(slow|late)(?:-(\d{1,4}))?")
 DEFAULT_DELAY = 5.0
+REFUSALS = "refusals.json"
 #: How often the sink looks whether it is still wanted, in seconds.
 LOOK_AROUND = 2.0
 
@@ -63,7 +67,9 @@ class Keeper:
         address: str,
         rcpt_options: list[str],
     ) -> str:
-        """Accept the recipient, unless its name asks for something else."""
+        """Accept the recipient, unless its name or `refusals.json` asks for something else."""
+        if refusal := self.refusal(address):
+            return refusal
         match local_part(address):
             case "reject":
                 return "550 5.1.1 No such mailbox"
@@ -73,6 +79,14 @@ class Keeper:
         envelope.rcpt_tos.append(address)
         envelope.rcpt_options.extend(rcpt_options)
         return "250 OK"
+
+    def refusal(self, address: str) -> str:
+        """What `refusals.json` says about `address`; empty when nothing."""
+        try:
+            answers = json.loads((self.directory / REFUSALS).read_text(encoding="utf-8"))
+            return str(answers.get(address.lower(), ""))
+        except (OSError, ValueError, AttributeError):
+            return ""
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
         """Keep the message."""

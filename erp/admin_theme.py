@@ -9,6 +9,9 @@ UNFOLD: dict[str, Any] = {
     "SITE_SYMBOL": "conveyor_belt",
     "SITE_URL": "/admin/",
     "SHOW_VIEW_ON_SITE": False,
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": "erp.navigation.favicon"},
+    ],
     "DASHBOARD_CALLBACK": "erp.navigation.front_page",
     "STYLES": ["erp.navigation.stylesheet"],
     "BORDER_RADIUS": "6px",

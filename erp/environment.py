@@ -127,7 +127,7 @@ def kept_secret(data_dir: Path, name: str, *, fernet: bool = False) -> str:
     path = data_dir / "secrets" / name
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     value = Fernet.generate_key().decode() if fernet else secrets.token_urlsafe(48)
-    draft = path.with_name(f"{name}.{os.getpid()}")
+    draft = path.with_name(f"{name}.{secrets.token_hex(8)}")  # containers may share pids
     draft.touch(mode=0o600)
     draft.write_text(value)
     try:

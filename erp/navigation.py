@@ -82,3 +82,8 @@ def front_page(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 def stylesheet(request: HttpRequest) -> str:
     """Return the address of the styles that every page of the admin gets."""
     return static("jobs/admin.css")
+
+
+def favicon(request: HttpRequest) -> str:
+    """Return the address of the icon in the browser's tab."""
+    return static("jobs/favicon.svg")

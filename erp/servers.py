@@ -18,3 +18,4 @@ def ensure_servers() -> None:
     except embedded.EmbeddedError as error:
         sys.exit(f"{error}")
     os.environ.setdefault("DATA_DIR", str(environment.data_dir))
+    (environment.data_dir / "static").mkdir(parents=True, exist_ok=True)  # WhiteNoise misses it

@@ -20,6 +20,12 @@ DATABASE_URL = ENVIRONMENT.database_url or _embedded["DATABASE_URL"]
 REDIS_URL = ENVIRONMENT.redis_url or _embedded["REDIS_URL"]
 SMTP_URL = ENVIRONMENT.smtp_url or _embedded["SMTP_URL"]
 
+#: Whether database and broker are this checkout's own: the demo may empty those.
+EMBEDDED_SERVERS = (DATABASE_URL, REDIS_URL) == (
+    _embedded["DATABASE_URL"],
+    _embedded["REDIS_URL"],
+)
+
 DEBUG = ENVIRONMENT.debug
 SECRET_KEY = ENVIRONMENT.secret_key or kept_secret(DATA_DIR, "secret_key")
 ALLOWED_HOSTS = ENVIRONMENT.allowed_hosts

@@ -4,11 +4,14 @@ Which processes these are, on which ports, and how it is seen that they serve; `
 runs them under a supervisor.
 """
 
+import fcntl
 import http.client
+import json
 import os
 import socket
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -108,6 +111,31 @@ def answers(port: int, path: str, status: int) -> bool:
             return connection.getresponse().status == status
         except (OSError, http.client.HTTPException):
             return False
+
+
+class StackRuns(Exception):
+    """A stack, or the demo, of this checkout runs already."""
+
+
+@contextmanager
+def only_one(data_dir: Path) -> Iterator[None]:
+    """Hold the checkout's stack lock; the kernel gives it back whatever happens to us.
+
+    Raises:
+        StackRuns: somebody else holds it, with who and where.
+    """
+    facts = data_dir / "run" / "stack.json"
+    facts.parent.mkdir(parents=True, exist_ok=True)
+    with facts.with_name("stack.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            where = json.loads(facts.read_text()) if facts.exists() else {}
+            raise StackRuns(
+                f"A stack or a demo of this checkout runs already (process "
+                f"{where.get('pid', 'unknown')}, {where.get('site') or 'no site'})"
+            ) from None
+        yield
 
 
 def free_port(preferred: int, taken: set[int]) -> int:

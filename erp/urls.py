@@ -11,6 +11,7 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("admin/queues/", include("jobs.dashboard.urls")),
     path("admin/", admin.site.urls),
+    path("notifications/", include("notifications.urls")),
     path("api/", api.urls),
     path("metrics", metrics, name="metrics"),
 ]

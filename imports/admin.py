@@ -22,6 +22,8 @@ from imports.task_helpers import queue_import
 from jobs.models import Job
 
 _COLOURS = {"waiting": "info", "loaded": "success", "refused": "warning", "failed": "danger"}
+#: How unfold shows a link among other text.
+LINK = "text-primary-600 dark:text-primary-500"
 #: Refused rows shown on the page; the file has all.
 _SHOWN = 50
 
@@ -56,6 +58,7 @@ class RejectedRowInline(TabularInline):
     """The first refused rows."""
 
     model = RejectedRow
+    hide_title = True
     fields: ClassVar = ["line", "field", "reason"]
     readonly_fields: ClassVar = fields
     verbose_name_plural = "refused rows"
@@ -195,13 +198,13 @@ class ImportRunAdmin(ModelAdmin):
     @display(description="state", ordering="state", label=_COLOURS)
     def shown_state(self, run: ImportRun) -> str:
         """Return the state, with a colour."""
-        return run.get_state_display()
+        return run.state
 
     @display(description="file")
     def shown_file(self, run: ImportRun) -> str:
         """Return a link to the file as it came."""
         url = reverse("admin:imports_importrun_file", args=[run.pk])
-        return format_html('<a href="{}">{}</a> ({} bytes)', url, run.filename, run.size)
+        return format_html('<a class="{}" href="{}">{}</a> ({} bytes)', LINK, url, run.filename, run.size)
 
     @display(description="refused rows")
     def rejects(self, run: ImportRun) -> str:
@@ -209,8 +212,8 @@ class ImportRunAdmin(ModelAdmin):
         if not run.rejected:
             return "none"
         url = reverse("admin:imports_importrun_rejects", args=[run.pk])
-        text = "{} rows: <a href='{}'>download as CSV</a>"
-        return format_html(text, run.rejected, url)
+        text = "{} rows: <a class='{}' href='{}'>download as CSV</a>"
+        return format_html(text, run.rejected, LINK, url)
 
     @display(description="job")
     def shown_job(self, run: ImportRun) -> str:
@@ -219,7 +222,7 @@ class ImportRunAdmin(ModelAdmin):
             url = reverse("admin:jobs_job_change", args=[run.job_id])
         except NoReverseMatch:
             return str(run.job_id)
-        return format_html('<a href="{}">{}</a>', url, run.job_id)
+        return format_html('<a class="{}" href="{}">{}</a>', LINK, url, run.job_id)
 
     @display(description="progress")
     def progress(self, run: ImportRun) -> str:

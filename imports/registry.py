@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from django.db.models import Model
@@ -39,7 +40,7 @@ class Importer:
     #: Refuses staged rows for reasons of the domain, before any is loaded.
     refuse: "Callable[[Staging], None] | None" = None
 
-    @property
+    @cached_property
     def columns(self) -> list[str]:
         """Every column it knows, in order."""
         return list(self.row.model_fields)

@@ -41,6 +41,7 @@ class StockInline(TabularInline):
 
     model = Stock
     extra = 0
+    hide_title = True
     can_delete = False
     readonly_fields: ClassVar = ["quantity"]
     autocomplete_fields: ClassVar = ["warehouse"]

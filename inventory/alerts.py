@@ -74,7 +74,7 @@ _OPEN_OR_UPDATE = f"""
         RETURNING old.id IS NULL AS is_new
     )
     SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new) FROM changed
-"""  # noqa: S608 - constants only
+"""
 
 _CLOSE_RECOVERED = f"""
     WITH low AS ({_LOW})
@@ -85,7 +85,7 @@ _CLOSE_RECOVERED = f"""
       AND warehouse.tenant_id = %(tenant)s
       AND (%(warehouse)s::text IS NULL OR warehouse.code = %(warehouse)s)
       AND NOT EXISTS (SELECT FROM low WHERE low.stock_id = alert.stock_id)
-"""  # noqa: S608 - constants only
+"""
 
 _ANNOUNCE = """
     WITH worse AS (

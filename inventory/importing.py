@@ -74,12 +74,14 @@ _NEW_STOCK = """
 # Locked first and in one order, so that the difference to what is there is still true when it is
 # written, and other movements of the same stock wait instead of deadlocking.
 _LOCK_STOCK = """
-    SELECT stock.id FROM import_rows
-    JOIN inventory_product product
-      ON product.tenant_id = %(tenant)s AND product.sku = import_rows.product_id
-    JOIN inventory_stock stock
-      ON stock.product_id = product.id AND stock.warehouse_id = %(warehouse)s
-    ORDER BY stock.id FOR UPDATE OF stock
+    SELECT count(*) FROM (
+        SELECT FROM import_rows
+        JOIN inventory_product product
+          ON product.tenant_id = %(tenant)s AND product.sku = import_rows.product_id
+        JOIN inventory_stock stock
+          ON stock.product_id = product.id AND stock.warehouse_id = %(warehouse)s
+        ORDER BY stock.id FOR UPDATE OF stock
+    ) locked
 """
 
 _STOCK = """

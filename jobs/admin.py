@@ -14,6 +14,7 @@ from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.cache import add_never_cache_headers
 from django.utils.html import format_html
 from unfold.admin import ModelAdmin
 from unfold.paginator import InfinitePaginator
@@ -105,7 +106,7 @@ class ApiTokenAdmin(ModelAdmin):  # type: ignore[misc]
             "back": reverse("admin:jobs_apitoken_changelist"),
         }
         response = TemplateResponse(request, "jobs/token.html", context)
-        response["Cache-Control"] = "no-store"
+        add_never_cache_headers(response)
         return response
 
     def delete_model(self, request: HttpRequest, obj: ApiToken) -> None:

@@ -15,6 +15,8 @@ import structlog
 from django.http import HttpRequest, HttpResponse
 
 CORRELATION_HEADER = "X-Request-ID"
+#: What the columns of an actor hold; a name alone may be as long.
+_ACTOR_CHARACTERS = 150
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
@@ -86,7 +88,9 @@ class CorrelationMiddleware:
 
         def who() -> str:
             user = getattr(request, "user", None)
-            return f"user:{user.get_username()}" if user and user.is_authenticated else "anonymous"
+            if not user or not user.is_authenticated:
+                return "anonymous"
+            return f"user:{user.get_username()}"[:_ACTOR_CHARACTERS]
 
         with entered(Context(correlation_id=correlation_id, who=who)):
             response = self.get_response(request)

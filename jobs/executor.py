@@ -158,17 +158,23 @@ def _call(
 
 
 def _succeeded(job: Claimed, result: Any) -> Settlement:
-    try:
-        json.dumps(result, allow_nan=False)
-    except (TypeError, ValueError):
-        message = f"{job.task} returned {type(result).__name__}, which JSON cannot hold"
-        raise PermanentError(message) from None
+    if not _can_be_kept(result):
+        raise PermanentError(f"{job.task} returned {type(result).__name__}, which JSON cannot hold")
     return Settlement(
         id=job.id,
         lease=job.lease,
         move=Move.SUCCEEDED,
         result=result,
     )
+
+
+def _can_be_kept(result: Any) -> bool:
+    try:
+        told = json.dumps(result, allow_nan=False, ensure_ascii=False)
+        told.encode()  # half a surrogate pair is a ValueError
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return not payload.holds_nul(told)
 
 
 def _settle(job: Claimed, settlement: Settlement) -> None:

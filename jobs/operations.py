@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models.functions import Now
+from pydantic import SecretStr
 
 from jobs import audit, transitions
 from jobs import payload as payloads
@@ -24,11 +25,11 @@ from jobs.task import get_task
 def cancel(job_id: UUID, *, actor: str) -> None:
     """Cancel a job: at once when it waits; when it runs, as soon as its task asks."""
     with transaction.atomic():
-        if transitions.cancel(job_id, actor=actor):
-            return
-        job = _get(job_id)
+        job = _get(job_id, lock=True)  # so that it does not move between the look and the act
         if job.state in FINAL:
             raise NotPossible(f"The job is {job.state} already; it cannot be cancelled.")
+        if transitions.cancel(job_id, actor=actor):
+            return
         Job.objects.filter(id=job_id, state=State.RUNNING).update(cancel_requested_at=Now())
         audit.record(
             action="job.cancel_requested",
@@ -65,9 +66,15 @@ def replay(job_id: UUID, *, actor: str, payload: Mapping[str, Any] | None = None
         sealed = payloads.Sealed(job.payload, bytes(job.secrets) if job.secrets else None)
         if payload is not None:
             values, _ = payloads.unseal(definition.arguments, job.task, job.payload, sealed.secrets)
+            # What was shown as a mask, and came back as one, was not changed.
+            changed = {
+                key: value
+                for key, value in payload.items()
+                if not (value == payloads.MASK and isinstance(values.get(key), SecretStr))
+            }
             sealed = payloads.seal(
                 job.task,
-                payloads.check(definition.arguments, job.task, {**values, **payload}),
+                payloads.check(definition.arguments, job.task, {**values, **changed}),
             )
         new = enqueue_replay(job, sealed)
         letter.replayed_as = new
@@ -106,9 +113,9 @@ def resume_queue(name: str, *, actor: str) -> None:
         transitions.resume(queue, actor=actor)
 
 
-def _get(job_id: UUID) -> Job:
+def _get(job_id: UUID, *, lock: bool = False) -> Job:
     try:
-        return Job.objects.get(id=job_id)
+        return (Job.objects.select_for_update() if lock else Job.objects).get(id=job_id)
     except Job.DoesNotExist:
         raise NotPossible(f"There is no job {job_id}.") from None
 

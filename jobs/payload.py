@@ -7,19 +7,32 @@ mode, after a trip through JSON, so that what is accepted at enqueue is what arr
 
 import inspect
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, get_type_hints
+from types import NoneType, UnionType
+from typing import Annotated, Any, Never, Union, get_args, get_origin, get_type_hints
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, create_model
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Secret,
+    SecretBytes,
+    SecretStr,
+    ValidationError,
+    create_model,
+)
 from pydantic_core import PydanticSerializationError, to_json
 
 from jobs.conf import jobs_settings
 from jobs.errors import InvalidPayload, PayloadTooLarge, PermanentError
 
 MASK = "**********"
+
+#: The escape itself, not a text that tells of it: the backslash is not escaped.
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 @dataclass(frozen=True)
@@ -46,6 +59,8 @@ def model_of(function: Callable[..., Any], name: str) -> type[BaseModel]:
             raise TypeError(
                 f"{name}: parameter {parameter.name!r} must be keyword-only and annotated"
             )
+        if not _is_secret(hints[parameter.name]) and _holds_secret(hints[parameter.name]):
+            raise TypeError(f"{name}: a secret must be a parameter of its own, a SecretStr")
         default = ... if parameter.default is parameter.empty else parameter.default
         fields[parameter.name] = (hints[parameter.name], default)
     config = ConfigDict(extra="forbid", strict=True, title=name)
@@ -55,6 +70,28 @@ def model_of(function: Callable[..., Any], name: str) -> type[BaseModel]:
     return model
 
 
+def _is_secret(annotation: Any) -> bool:
+    """Say whether it is ``SecretStr``, perhaps annotated or optional."""
+    if get_origin(annotation) is Annotated:
+        return _is_secret(get_args(annotation)[0])
+    if get_origin(annotation) in {Union, UnionType}:
+        return all(_is_secret(part) for part in get_args(annotation) if part is not NoneType)
+    return annotation is SecretStr
+
+
+def _holds_secret(annotation: Any) -> bool:
+    return any(
+        isinstance(part, type) and issubclass(part, SecretStr | SecretBytes | Secret)
+        for part in _parts(annotation)
+    )
+
+
+def _parts(annotation: Any) -> Iterator[Any]:
+    yield get_origin(annotation) or annotation
+    for part in get_args(annotation):
+        yield from _parts(part)
+
+
 def _revealed(value: Any) -> Any:
     return value.get_secret_value() if isinstance(value, SecretStr) else value
 
@@ -62,19 +99,28 @@ def _revealed(value: Any) -> Any:
 def check(model: type[BaseModel], task: str, arguments: Mapping[str, Any]) -> BaseModel:
     """Return the checked arguments; raises :class:`InvalidPayload` naming each bad field."""
     try:
-        raw = to_json(
-            {key: _revealed(value) for key, value in arguments.items()}, inf_nan_mode="null"
-        )
+        raw = _as_json({key: _revealed(value) for key, value in arguments.items()})
     except (PydanticSerializationError, ValueError, TypeError) as error:
         raise InvalidPayload(task, _not_json(arguments) or {"payload": str(error)}) from None
     try:
-        return model.model_validate_json(raw)
+        return model.model_validate_json(raw, by_alias=True, by_name=True)
     except ValidationError as error:
         problems = {
             ".".join(str(part) for part in item["loc"]) or "payload": _expected(item, model)
             for item in error.errors(include_input=False, include_url=False)
         }
         raise InvalidPayload(task, problems) from None
+
+
+def _as_json(value: Any) -> bytes:
+    raw = to_json(value, inf_nan_mode="constants", by_alias=False, round_trip=True)
+    if b"NaN" in raw or b"Infinity" in raw:  # in a text perhaps, where they are welcome
+        json.loads(raw, parse_constant=_refuse)
+    return raw
+
+
+def _refuse(constant: str) -> Never:
+    raise ValueError(f"{constant} is no JSON number")
 
 
 def _expected(item: Any, model: type[BaseModel]) -> str:
@@ -89,7 +135,7 @@ def _not_json(arguments: Mapping[str, Any]) -> dict[str, str]:
     problems = {}
     for key, value in arguments.items():
         try:
-            to_json(_revealed(value))
+            _as_json(_revealed(value))
         except (PydanticSerializationError, ValueError, TypeError):
             problems[key] = f"expected something JSON can hold, not {type(value).__name__}"
     return problems
@@ -104,20 +150,26 @@ def seal(task: str, checked: BaseModel) -> Sealed:
     """
     values = {name: getattr(checked, name) for name in type(checked).model_fields}
     hidden = {k: v.get_secret_value() for k, v in values.items() if isinstance(v, SecretStr)}
-    payload: dict[str, Any] = checked.model_dump(mode="json")
-    nul = [key for key, value in payload.items() if "\\u0000" in json.dumps(value)]
+    payload: dict[str, Any] = checked.model_dump(mode="json", by_alias=False, round_trip=True)
+    nul = [key for key, value in payload.items() if holds_nul(json.dumps(value))]
     if nul:
         raise InvalidPayload(task, dict.fromkeys(nul, "expected text without NUL characters"))
-    size = len(json.dumps(payload).encode()) + sum(len(value) for value in hidden.values())
+    size = len(json.dumps(payload).encode()) + sum(len(value.encode()) for value in hidden.values())
     limit = jobs_settings().PAYLOAD_LIMIT_BYTES
     if size > limit:
-        largest = max(payload, key=lambda key: len(json.dumps(payload[key])))
+        sizes = {key: len(json.dumps(value)) for key, value in (payload | hidden).items()}
+        largest = max(sizes, key=lambda key: sizes[key])
         message = (
             f"takes most of {size} bytes, and a job may take {limit}; "
             "store the data and pass its id"
         )
         raise PayloadTooLarge(task, {largest: message})
     return Sealed(payload, _fernet().encrypt(json.dumps(hidden).encode()) if hidden else None)
+
+
+def holds_nul(told: str) -> bool:
+    """Say whether a text in this JSON has a NUL character, which PostgreSQL cannot keep."""
+    return _NUL.search(told) is not None
 
 
 def unseal(

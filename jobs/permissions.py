@@ -32,4 +32,4 @@ def may_view(user: "AbstractBaseUser | AbstractUser | AnonymousUser") -> bool:
 
 def actor_of(user: "AbstractBaseUser | AbstractUser | AnonymousUser") -> str:
     """How the audit log names the user: ``user:<name>``."""
-    return f"user:{user.get_username()}"
+    return f"user:{user.get_username()}"[:150]  # what the columns of an actor hold

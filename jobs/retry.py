@@ -14,6 +14,7 @@ from jobs.queues import Backoff
 from jobs.states import Move
 from jobs.transitions import Claimed, Settlement
 
+_TYPE_CHARACTERS = 200
 _ERROR_CHARACTERS = 4_000
 _TRACEBACK_CHARACTERS = 20_000
 
@@ -34,8 +35,8 @@ def settlement_of(
         id=job.id,
         lease=job.lease,
         move=Move.RETRIED,
-        error_type=type(error).__name__,
-        error=_masked(str(error), secrets)[:_ERROR_CHARACTERS],
+        error_type=type(error).__name__[:_TYPE_CHARACTERS],
+        error=_masked(_told(error), secrets)[:_ERROR_CHARACTERS],
     )
     match error:
         case RetryLater():
@@ -56,8 +57,16 @@ def settlement_of(
     return replace(settlement, delay=wait(backoff, spent))
 
 
+def _told(error: Exception) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - the text of an error is a task's code too
+        return "(its text cannot be told)"
+
+
 def _masked(text: str, secrets: Iterable[str]) -> str:
-    text = text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    # PostgreSQL keeps neither half a surrogate pair nor NUL.
+    text = text.encode(errors="replace").decode().replace("\x00", "\N{REPLACEMENT CHARACTER}")
     for secret in secrets:
         if secret:
             text = text.replace(secret, MASK)

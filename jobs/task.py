@@ -7,7 +7,7 @@ first, the message after the commit. Business code uses ``.enqueue()``, which is
 import difflib
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
@@ -21,6 +21,7 @@ from jobs import payload
 from jobs.errors import EnqueueError, UnknownTask
 from jobs.models import Job, Priority
 from jobs.queues import Backoff, get_queue
+from jobs.running import current_job
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -114,6 +115,7 @@ class Call(Generic[P, R]):
         """Like :meth:`JobTask.enqueue`, with the options."""
         from jobs.enqueue import enqueue
 
+        _refuse_positional(self.task.name, args)
         return enqueue(self.task, kwargs, self.options)
 
 
@@ -156,6 +158,7 @@ class JobTask(CeleryTask, Generic[P, R]):
     def step(self, *args: P.args, **kwargs: P.kwargs) -> Step:
         """Return a step for ``follows``; raises :class:`InvalidPayload`."""
         name = self.definition.name
+        _refuse_positional(name, args)
         sealed = payload.seal(name, payload.check(self.definition.arguments, name, kwargs))
         if sealed.secrets is not None:
             raise EnqueueError(f"{name} takes secrets, so it cannot follow another job")
@@ -170,11 +173,18 @@ class JobTask(CeleryTask, Generic[P, R]):
         queue: str | None = None,
         countdown: float | None = None,
         eta: datetime | None = None,
-        **_celery_options: Any,
+        **celery_options: Any,
     ) -> AsyncResult[Any]:
-        """Celery's own way in: makes a job too. ``countdown`` (seconds) and ``eta`` become rows."""
-        if args:
-            raise EnqueueError(f"{self.name} takes keyword arguments only, not {len(args)} others")
+        """Celery's own way in: makes a job too. ``countdown`` (seconds) and ``eta`` become rows.
+
+        Raises:
+            EnqueueError: an argument is positional, or something is to follow by Celery's canvas,
+                which would be lost with its message.
+        """
+        _refuse_positional(self.name, args or ())
+        for option in ("link", "link_error", "chain", "chord"):
+            if celery_options.get(option):
+                raise EnqueueError(f"{self.name}: use follows=, not Celery's {option}")
         options = self.using(
             queue=queue,
             delay=timedelta(seconds=countdown) if countdown else None,
@@ -205,12 +215,17 @@ class JobTask(CeleryTask, Generic[P, R]):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the body; or, when a worker calls because of a message, carry the message's job."""
-        if self.request.called_directly:
+        if self.request.called_directly or current_job() is not None:
             return self.run(*args, **kwargs)
         from jobs.executor import answer_message
 
         answer_message(str(self.request.id))
         return None
+
+
+def _refuse_positional(name: str, args: Sequence[Any]) -> None:
+    if args:
+        raise EnqueueError(f"{name} takes keyword arguments only, not {len(args)} others")
 
 
 def job_task(

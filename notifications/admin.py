@@ -1,49 +1,52 @@
 """The delivery log, the inbox and the preferences in the admin."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from django.contrib import admin
-from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
 from notifications.models import Delivery, Notification, Preference
-
-
-class ReadOnlyAdmin(ModelAdmin):
-    """Rows that only the services write."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Nobody adds one by hand."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody changes one by hand."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """The log keeps what happened."""
-        return False
+from tenants.admin_readonly import ReadOnlyAdmin
 
 
 @admin.register(Delivery)
 class DeliveryAdmin(ReadOnlyAdmin):
     """Every e-mail that was asked for, and what became of it."""
 
-    list_display: ClassVar = ["created_at", "state_label", "event", "recipient", "subject",
-                              "tenant", "sent_at"]
+    list_display: ClassVar = [
+        "created_at",
+        "state_label",
+        "event",
+        "recipient",
+        "subject",
+        "tenant",
+        "sent_at",
+    ]
     list_filter: ClassVar = ["state", "event", "tenant"]
     search_fields: ClassVar = ["recipient", "subject", "message_id", "job_id"]
     date_hierarchy = "created_at"
     list_select_related: ClassVar = ["tenant"]
-    fields: ClassVar = ["event", "tenant", "recipient", "subject", "state", "created_at", "sent_at",
-                        "message_id", "job_link", "attachments", "dedup_key", "error"]
+    fields: ClassVar = [
+        "event",
+        "tenant",
+        "recipient",
+        "subject",
+        "state",
+        "created_at",
+        "sent_at",
+        "message_id",
+        "job_link",
+        "attachments",
+        "dedup_key",
+        "error",
+    ]
     readonly_fields: ClassVar = ["job_link"]
     show_full_result_count = False
 
-    @display(
+    @display(  # type: ignore[untyped-decorator]
         description="State",
         ordering="state",
         label={"queued": "info", "sent": "success", "failed": "danger"},
@@ -52,7 +55,7 @@ class DeliveryAdmin(ReadOnlyAdmin):
         """The state as a coloured label."""
         return delivery.state
 
-    @display(description="Job")
+    @admin.display(description="Job")
     def job_link(self, delivery: Delivery) -> str:
         """A link to the job that sends it."""
         if delivery.job_id is None:
@@ -68,15 +71,23 @@ class DeliveryAdmin(ReadOnlyAdmin):
 class NotificationAdmin(ReadOnlyAdmin):
     """The notices in people's inboxes."""
 
-    list_display: ClassVar = ["created_at", "priority_label", "kind", "title", "user", "tenant",
-                              "day", "read_at"]
+    list_display: ClassVar = [
+        "created_at",
+        "priority_label",
+        "kind",
+        "title",
+        "user",
+        "tenant",
+        "day",
+        "read_at",
+    ]
     list_filter: ClassVar = ["kind", "priority", "tenant", ("read_at", admin.EmptyFieldListFilter)]
     search_fields: ClassVar = ["title", "user__username", "subject_key"]
     date_hierarchy = "created_at"
     list_select_related: ClassVar = ["user", "tenant"]
     show_full_result_count = False
 
-    @display(
+    @display(  # type: ignore[untyped-decorator]
         description="Priority",
         ordering="priority",
         label={"low": "default", "medium": "info", "high": "warning", "urgent": "danger"},
@@ -87,7 +98,7 @@ class NotificationAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Preference)
-class PreferenceAdmin(ModelAdmin):
+class PreferenceAdmin(ModelAdmin):  # type: ignore[misc]
     """What people want to be told."""
 
     list_display: ClassVar = ["user", "kind", "channel", "choice"]

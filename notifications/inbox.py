@@ -1,12 +1,12 @@
 """The in-app inbox: notices are written in one statement, and never twice a day for one subject."""
 
+import json
 from collections.abc import Collection, Sequence
 from datetime import UTC, date, datetime
 from typing import Annotated
 
 from django.db import connection
 from django.db.models.functions import Now
-from psycopg.types.json import Jsonb
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from notifications.addresses import LINK, one_line
@@ -24,7 +24,7 @@ _INSERT = """
     SELECT %(tenant)s, people.id, %(kind)s, %(day)s,
            notice.priority, notice.title, notice.body, notice.action_url, notice.subject_key
     FROM unnest(%(people)s::bigint[]) AS people (id),
-         jsonb_to_recordset(%(notices)s) AS notice
+         jsonb_to_recordset(%(notices)s::jsonb) AS notice
              (priority text, title text, body text, action_url text, subject_key text)
     -- In one order, so that two of these cannot wait for each other.
     ORDER BY people.id, notice.subject_key
@@ -111,7 +111,7 @@ def _insert(
                 "tenant": tenant.pk if tenant else None,
                 "kind": kind,
                 "day": day or (local_date(tenant) if tenant else datetime.now(UTC).date()),
-                "notices": Jsonb([notice.model_dump(mode="json") for notice in notices]),
+                "notices": json.dumps([notice.model_dump(mode="json") for notice in notices]),
             },
         )
         return int(cursor.rowcount)

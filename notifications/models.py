@@ -108,7 +108,9 @@ class Notification(models.Model):
         ordering: ClassVar = ["-id"]
         indexes: ClassVar = [
             models.Index(fields=["user", "-id"], name="notif_notification_user"),
-            models.Index(fields=["user", "-created_at"], name="notif_notification_unread",
+            models.Index(
+                fields=["user", "-created_at"],
+                name="notif_notification_unread",
                 condition=Q(read_at__isnull=True),
             ),
         ]

@@ -125,7 +125,11 @@ def deliver(
             unsubscribe_url=leave,
         )
         message = build_message(
-            delivery, rendered, to=to, recipient_name=recipient_name, attachments=attachments,
+            delivery,
+            rendered,
+            to=to,
+            recipient_name=recipient_name,
+            attachments=attachments,
             unsubscribe_url=leave,
         )
         sent_at = effects.once(

@@ -1,9 +1,9 @@
 """What business code calls to reach a person. All of it happens in the caller's transaction.
 
 Each ``queue_…_email`` writes the delivery row, enqueues the job that sends it, and returns the row,
-whose ``job_id`` is that job. With a ``dedup_key`` there is one such e-mail per tenant and key; asking
-again returns the row of the first. All raise :class:`~jobs.errors.InvalidPayload` (with the fields in
-``problems``) for what cannot be sent, such as a malformed address.
+whose ``job_id`` is that job. With a ``dedup_key`` there is one such e-mail per tenant and key;
+asking again returns the row of the first. All raise :class:`~jobs.errors.InvalidPayload` (with the
+fields in ``problems``) for what cannot be sent, such as a malformed address.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -176,7 +176,10 @@ def queue_notify_members(
     roles: Collection[Role] | None = None,
     day: date | None = None,
 ) -> Job:
-    """Tell the tenant's members in the app, in a job; see :func:`notifications.services.notify_members`."""
+    """Tell the tenant's members in the app, by a job.
+
+    See :func:`notifications.inbox.notify_members`, which does it at once.
+    """
     return tasks.notify_members.using(tenant=tenant.slug).enqueue(
         tenant=tenant.slug,
         kind=kind,

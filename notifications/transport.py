@@ -85,9 +85,14 @@ def _raise_if_refused(code: int, answer: bytes | str) -> None:
 
 def _settings() -> tuple[Any, ...]:
     return (
-        settings.EMAIL_BACKEND, settings.EMAIL_HOST, settings.EMAIL_PORT,
-        settings.EMAIL_HOST_USER, settings.EMAIL_HOST_PASSWORD,
-        settings.EMAIL_USE_TLS, settings.EMAIL_USE_SSL, settings.EMAIL_TIMEOUT,
+        settings.EMAIL_BACKEND,
+        settings.EMAIL_HOST,
+        settings.EMAIL_PORT,
+        settings.EMAIL_HOST_USER,
+        settings.EMAIL_HOST_PASSWORD,
+        settings.EMAIL_USE_TLS,
+        settings.EMAIL_USE_SSL,
+        settings.EMAIL_TIMEOUT,
     )
 
 

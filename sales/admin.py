@@ -10,8 +10,7 @@ from django.utils.html import format_html
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import action, display
 
-from sales import services
-from sales.errors import SalesError
+from sales import bulk
 from sales.models import Customer, Invoice, Order, OrderLine
 
 _ORDER_COLOURS = {
@@ -21,6 +20,8 @@ _ORDER_COLOURS = {
     "cancelled": "danger",
 }
 _INVOICE_COLOURS = {"issued": "warning", "sent": "success"}
+#: How unfold shows a link among other text.
+LINK = "text-primary-600 dark:text-primary-500"
 #: Refusals that are listed one by one after an action.
 _LISTED = 5
 
@@ -50,6 +51,7 @@ class OrderLineInline(TabularInline):
 
     model = OrderLine
     extra = 0
+    hide_title = True
     autocomplete_fields: ClassVar = ["product"]
     readonly_fields: ClassVar = ["amount"]
 
@@ -109,7 +111,7 @@ class OrderAdmin(ModelAdmin):
     @display(description="state", ordering="state", label=_ORDER_COLOURS)
     def shown_state(self, order: Order) -> str:
         """Return the state, with a colour."""
-        return order.get_state_display()
+        return order.state
 
     @display(description="total", ordering="lines_sum")
     def total(self, order: Order) -> str:
@@ -122,7 +124,7 @@ class OrderAdmin(ModelAdmin):
         if not _is_invoiced(order):
             return "–"
         url = reverse("admin:sales_invoice_change", args=[order.invoice.pk])
-        return format_html('<a href="{}">{}</a>', url, order.invoice)
+        return format_html('<a class="{}" href="{}">{}</a>', LINK, url, order.invoice)
 
     @display(description="order sheet")
     def shown_sheet(self, order: Order) -> str:
@@ -132,13 +134,13 @@ class OrderAdmin(ModelAdmin):
     @action(description="Confirm", permissions=["change"])
     def confirm(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:
         """Confirm the chosen orders, one by one."""
-        result = services.confirm_orders(_ids(queryset))
+        result = bulk.confirm_orders(_ids(queryset))
         _tell(request, result, done="confirmed", skipped="confirmed already")
 
     @action(description="Issue invoices", permissions=["change"])
     def issue_invoices(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:
         """Issue the invoices of the chosen orders, one by one, by order date."""
-        result = services.issue_invoices(_ids(queryset))
+        result = bulk.issue_invoices(_ids(queryset))
         _tell(request, result, done="invoiced", skipped="invoiced already")
 
 
@@ -209,7 +211,7 @@ class InvoiceAdmin(ModelAdmin):
     @display(description="state", ordering="state", label=_INVOICE_COLOURS)
     def shown_state(self, invoice: Invoice) -> str:
         """Return the state, with a colour."""
-        return invoice.get_state_display()
+        return invoice.state
 
     @display(description="PDF")
     def pdf(self, invoice: Invoice) -> str:
@@ -219,15 +221,7 @@ class InvoiceAdmin(ModelAdmin):
     @action(description="Send the e-mail that could not be sent", permissions=["send"])
     def send(self, request: HttpRequest, queryset: QuerySet[Invoice]) -> None:
         """Enqueue the e-mails of invoices whose customers had no address."""
-        result = services.BulkResult()
-        for invoice_id in _ids(queryset):
-            try:
-                if services.send_invoice(invoice_id):
-                    result.done += 1
-                else:
-                    result.skipped += 1
-            except SalesError as error:
-                result.refused[invoice_id] = str(error)
+        result = bulk.send_invoices(_ids(queryset))
         _tell(request, result, done="being sent", skipped="sent or being sent already")
 
 
@@ -236,7 +230,7 @@ def _ids(queryset: QuerySet[Any]) -> list[int]:
     return list(queryset.order_by("id").values_list("id", flat=True))
 
 
-def _tell(request: HttpRequest, result: services.BulkResult, *, done: str, skipped: str) -> None:
+def _tell(request: HttpRequest, result: bulk.BulkResult, *, done: str, skipped: str) -> None:
     if result.done:
         messages.success(request, f"{result.done} {done}.")
     if result.skipped:
@@ -251,4 +245,4 @@ def _document_link(document: Any) -> str:
     if document is None:
         return "–"
     url = reverse("admin:documents_document_download", args=[document.pk])
-    return format_html('<a href="{}" target="_blank">{}</a>', url, document)
+    return format_html('<a class="{}" href="{}" target="_blank">{}</a>', LINK, url, document)

@@ -102,9 +102,11 @@ _CUSTOMERS = """
 # An invoice is issued under a lock of its order (sales.services); with the same lock here, an
 # order cannot be invoiced between this check and the load.
 _LOCK_ORDERS = """
-    SELECT id FROM sales_order
-    WHERE tenant_id = %(tenant)s AND number IN (SELECT order_id FROM import_rows)
-    ORDER BY id FOR UPDATE
+    SELECT count(*) FROM (
+        SELECT FROM sales_order
+        WHERE tenant_id = %(tenant)s AND number IN (SELECT order_id FROM import_rows)
+        ORDER BY id FOR UPDATE
+    ) locked
 """
 
 _INVOICED_ORDERS = """

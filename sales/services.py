@@ -3,8 +3,6 @@
 Each may be called again at any point and does nothing twice: what decides is the row, locked.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 
@@ -28,6 +26,8 @@ log = structlog.get_logger(__name__)
 
 #: From an invoice's date to the date it is due.
 PAYMENT_TERM = timedelta(days=30)
+#: Characters of a product's name in an e-mail: a job's arguments take 64 KiB at most.
+LONGEST_DESCRIPTION = 100
 
 
 # --- orders --------------------------------------------------------------------------------------
@@ -71,31 +71,6 @@ def confirm_order(order_id: int) -> bool:
             )
         queue_order_sheet(order=order)
     return True
-
-
-@dataclass(kw_only=True)
-class BulkResult:
-    """What became of many orders."""
-
-    done: int = 0
-    #: Nothing was left to do.
-    skipped: int = 0
-    #: Order id -> why not.
-    refused: dict[int, str] = field(default_factory=dict)
-
-
-def confirm_orders(order_ids: Iterable[int]) -> BulkResult:
-    """Confirm many orders, each in a transaction of its own: one that is refused stops no other."""
-    result = BulkResult()
-    for order_id in order_ids:
-        try:
-            if confirm_order(order_id):
-                result.done += 1
-            else:
-                result.skipped += 1
-        except (WrongState, EmptyOrder) as error:
-            result.refused[order_id] = str(error)
-    return result
 
 
 def render_order_sheet(order_id: int) -> None:
@@ -165,21 +140,6 @@ def issue_invoice(order_id: int) -> Invoice:
         queue_invoice_delivery(invoice=invoice)
     log.info("invoice_issued", invoice_id=invoice.pk, order_id=order.pk)
     return invoice
-
-
-def issue_invoices(order_ids: Iterable[int]) -> BulkResult:
-    """Invoice many orders, each in a transaction of its own: one that is refused stops no other."""
-    result = BulkResult()
-    for order_id in order_ids:
-        if Invoice.objects.filter(order_id=order_id).exists():
-            result.skipped += 1
-            continue
-        try:
-            issue_invoice(order_id)
-            result.done += 1
-        except (WrongState, EmptyOrder) as error:
-            result.refused[order_id] = str(error)
-    return result
 
 
 def send_invoice(invoice_id: int) -> bool:
@@ -294,7 +254,7 @@ def _queue_confirmation(order: Order) -> None:
         ordered_on=order.order_date,
         lines=[
             EmailLine(
-                description=line.product.name,
+                description=line.product.name[:LONGEST_DESCRIPTION],
                 quantity=Decimal(line.quantity),
                 amount=line.amount,
             )

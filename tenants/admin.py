@@ -16,11 +16,11 @@ admin.site.unregister(Group)
 
 
 @admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
+class GroupAdmin(DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc]
     """Groups carry permissions, such as operating the queues."""
 
 
-class MemberInline(TabularInline):
+class MemberInline(TabularInline):  # type: ignore[misc]
     """The people of a company, or the companies of a person."""
 
     model = Member
@@ -29,19 +29,26 @@ class MemberInline(TabularInline):
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, ModelAdmin):
+class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]
     """People who can log in."""
 
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
-    inlines: ClassVar = [MemberInline]
-    list_display: ClassVar = ["username", "email", "first_name", "last_name", "is_staff",
-                              "is_active", "last_login"]
+    inlines = (MemberInline,)
+    list_display = (
+        "username",
+        "email",
+        "first_name",
+        "last_name",
+        "is_staff",
+        "is_active",
+        "last_login",
+    )
 
 
 @admin.register(Tenant)
-class TenantAdmin(ModelAdmin):
+class TenantAdmin(ModelAdmin):  # type: ignore[misc]
     """Companies. A slug is the key of a company's jobs, so it is given once and never changed."""
 
     list_display: ClassVar = ["name", "slug", "timezone", "currency", "locale", "is_active"]
@@ -56,7 +63,7 @@ class TenantAdmin(ModelAdmin):
 
 
 @admin.register(Member)
-class MemberAdmin(ModelAdmin):
+class MemberAdmin(ModelAdmin):  # type: ignore[misc]
     """Who works where, as what."""
 
     list_display: ClassVar = ["user", "tenant", "role"]

@@ -13,15 +13,19 @@ from django.db import models
 def validate_timezone(value: str) -> None:
     """Accept an IANA zone name, such as ``Europe/Berlin``; raises ``ValidationError``."""
     if value not in zoneinfo.available_timezones():
-        raise ValidationError(f"{value!r} is not a time zone; expected an IANA name "
-                              "such as 'Europe/Berlin'.", code="timezone")
+        raise ValidationError(
+            f"{value!r} is not a time zone; expected an IANA name such as 'Europe/Berlin'.",
+            code="timezone",
+        )
 
 
 def validate_currency(value: str) -> None:
     """Accept an ISO 4217 code, such as ``EUR``; raises ``ValidationError``."""
     if value not in numbers.list_currencies():
-        raise ValidationError(f"{value!r} is not a currency; expected an ISO 4217 code "
-                              "such as 'EUR'.", code="currency")
+        raise ValidationError(
+            f"{value!r} is not a currency; expected an ISO 4217 code such as 'EUR'.",
+            code="currency",
+        )
 
 
 def validate_locale(value: str) -> None:
@@ -29,8 +33,9 @@ def validate_locale(value: str) -> None:
     try:
         Locale.parse(value)
     except (UnknownLocaleError, ValueError):
-        raise ValidationError(f"{value!r} is not a locale; expected one such as 'de_DE'.",
-                              code="locale") from None
+        raise ValidationError(
+            f"{value!r} is not a locale; expected one such as 'de_DE'.", code="locale"
+        ) from None
 
 
 class User(AbstractUser):
@@ -41,9 +46,14 @@ class Tenant(models.Model):
     """A company. Its slug is the tenant key of its jobs, and never changes."""
 
     slug = models.CharField(
-        max_length=64, unique=True,
-        validators=[RegexValidator(r"^[a-z0-9]+(-[a-z0-9]+)*$",
-                                   "Expected lower-case letters, digits and single hyphens.")],
+        max_length=64,
+        unique=True,
+        validators=[
+            RegexValidator(
+                r"^[a-z0-9]+(-[a-z0-9]+)*$",
+                "Expected lower-case letters, digits and single hyphens.",
+            )
+        ],
     )
     name = models.CharField(max_length=200)
     timezone = models.CharField(max_length=64, default="UTC", validators=[validate_timezone])

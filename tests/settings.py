@@ -23,4 +23,5 @@ if "ERP_TESTS_DATA_DIR" not in os.environ:
 
 from erp.settings import *  # noqa: F403
 
+STATIC_ROOT.mkdir(parents=True, exist_ok=True)  # noqa: F405 - WhiteNoise misses it otherwise
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

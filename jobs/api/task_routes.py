@@ -37,7 +37,7 @@ class Order(BaseModel):
     #: Instead of the task's own.
     queue: str | None = None
     priority: Literal["critical", "high", "normal", "low"] | None = None
-    tenant: Annotated[str, Field(max_length=64)] | None = None
+    tenant: Annotated[str, Field(max_length=64, pattern=r"^[^\x00]*$")] | None = None
     #: Not before this many seconds from now (30 days at most).
     delay_seconds: Annotated[float, Field(ge=0, le=30 * 86_400)] = 0
 

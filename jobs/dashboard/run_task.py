@@ -36,7 +36,8 @@ def run(request: HttpRequest, name: str) -> HttpResponse:
         raise Http404(str(error)) from None
     data = request.POST if request.method == "POST" else None
     form, options = TaskForm(task, data), OptionsForm(data)
-    if request.method == "POST" and form.is_valid() and options.is_valid():
+    # Both are checked before either is refused: whatever is wrong is said at once.
+    if request.method == "POST" and all([form.fits(task), options.is_valid()]):
         chosen = options.cleaned_data
         try:
             job = enqueue_by_name(

@@ -10,7 +10,7 @@ from typing import Any
 
 from django import forms
 from unfold.widgets import (
-    UnfoldAdminPasswordInput,
+    UnfoldAdminPasswordWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
@@ -19,6 +19,7 @@ from unfold.widgets import (
 
 from jobs.errors import InvalidPayload
 from jobs.models import Priority
+from jobs.payload import check
 from jobs.queues import QUEUES
 from jobs.task import JobTask
 
@@ -73,7 +74,7 @@ class Argument:
 
     def _widget(self) -> Any:
         if self.is_secret:
-            return UnfoldAdminPasswordInput(attrs={"autocomplete": "off"})
+            return UnfoldAdminPasswordWidget(attrs={"autocomplete": "off"})
         if self.kind == "json":
             return UnfoldAdminTextareaWidget(attrs={"rows": 4, "spellcheck": "false"})
         numeric = {"inputmode": "decimal"} if self.kind in ("integer", "number") else {}
@@ -159,6 +160,16 @@ class TaskForm(forms.Form):
             elif self.given.get(argument.name) not in ("", None) and not argument.is_secret:
                 found[argument.name] = None if argument.is_nullable else ""
         return found
+
+    def fits(self, task: JobTask[Any, Any]) -> bool:
+        """Whether the task takes what was entered; if not, the fields say why."""
+        if not self.is_valid():
+            return False
+        try:
+            check(task.definition.arguments, task.definition.name, self.payload())
+        except InvalidPayload as error:
+            self.show_problems(error)
+        return not self.errors
 
     def show_problems(self, error: InvalidPayload) -> None:
         """Put each problem at the field that it names."""

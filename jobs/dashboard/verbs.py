@@ -62,7 +62,7 @@ def job_verb(request: HttpRequest, verb: str) -> HttpResponse:
         messages.info(request, "Nothing was selected.")
     if len(ids) > LIMIT:
         messages.info(request, f"Only the first {LIMIT} were taken.")
-    note = request.POST.get("note", "")[:500]
+    note = request.POST.get("note", "").replace("\0", "")[:500]
     act = partial(act, note=note) if verb == "discard" and note else act
     count, refusals = 0, []
     for text in ids[:LIMIT]:

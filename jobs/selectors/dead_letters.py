@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from django.db.models import Q
 
 from jobs.models import DeadLetter
-from jobs.selectors.pages import Page, keyset_page
+from jobs.selectors.pages import Page, equal_to, keyset_page
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,10 +22,9 @@ class DeadLetterFilter:
     def condition(self) -> Q:
         """Return the filter as a condition on :class:`~jobs.models.DeadLetter`."""
         condition = ~Q(decision="") if self.decided else Q(decision="")
-        for name in ("queue", "task", "tenant", "error_type"):
-            if value := getattr(self, name):
-                condition &= Q(**{name: value})
-        return condition
+        return condition & equal_to(
+            queue=self.queue, task=self.task, tenant=self.tenant, error_type=self.error_type
+        )
 
 
 def list_dead_letters(

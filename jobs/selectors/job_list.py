@@ -8,7 +8,7 @@ from datetime import datetime
 from django.db.models import Q
 
 from jobs.models import Job
-from jobs.selectors.pages import Page, keyset_page
+from jobs.selectors.pages import Page, equal_to, keyset_page
 
 _BEGINNING_OF_ID = re.compile(r"[0-9a-f]{4,32}")
 
@@ -30,10 +30,7 @@ class JobFilter:
 
     def condition(self) -> Q:
         """Return the filter as a condition on :class:`~jobs.models.Job`."""
-        condition = Q()
-        for name in ("queue", "task", "tenant"):
-            if value := getattr(self, name):
-                condition &= Q(**{name: value})
+        condition = equal_to(queue=self.queue, task=self.task, tenant=self.tenant)
         if self.states:
             condition &= Q(state__in=self.states)
         if self.since:
@@ -46,7 +43,7 @@ class JobFilter:
 
 
 def _mentions(text: str) -> Q:
-    condition = Q(correlation_id=text)
+    condition = equal_to(correlation_id=text)
     digits = text.lower().replace("-", "")
     if _BEGINNING_OF_ID.fullmatch(digits):
         # All ids that begin so are neighbours in the primary key's index.

@@ -33,6 +33,16 @@ class Page(Generic[M]):
     newer: str | None
 
 
+def equal_to(**values: str) -> Q:
+    """Restrict columns to these texts; an empty one does not restrict.
+
+    No text in the database has a NUL character, and PostgreSQL refuses to compare with one.
+    """
+    if any("\0" in value for value in values.values()):
+        return Q(pk__in=[])
+    return Q(**{column: value for column, value in values.items() if value})
+
+
 def keyset_page(
     rows: QuerySet[M], columns: tuple[str, ...], *, before: str, after: str, limit: int
 ) -> Page[M]:

@@ -25,14 +25,16 @@ GROUP BY queue, state
 # The partial index jobs_job_running has as many entries as jobs are running.
 _RUNNING = "SELECT queue, count(*) FROM jobs_job WHERE state = 'running' GROUP BY queue"
 
-# Answered by jobs_job_finished alone.
+# Answered by jobs_job_finished alone. Minutes are counted back from now.
 _FINISHED = """
-SELECT queue, state,
-       floor(extract(epoch FROM now() - finished_at) / 60)::int AS minutes_ago, count(*)
-FROM jobs_job
-WHERE state IN ('succeeded', 'cancelled', 'dead')
-  AND finished_at > now() - make_interval(mins => %(minutes)s)
-GROUP BY 1, 2, 3
+SELECT queue, state, (extract(epoch FROM now() - begin) / 60)::int - 1 AS minutes_ago, times
+FROM (
+    SELECT queue, state, date_bin('1 minute', finished_at, now()) AS begin, count(*) AS times
+    FROM jobs_job
+    WHERE state IN ('succeeded', 'cancelled', 'dead')
+      AND finished_at > now() - make_interval(mins => %(minutes)s)
+    GROUP BY 1, 2, 3
+) AS binned
 """
 
 _DEAD_LETTERS = "SELECT queue, count(*) FROM jobs_deadletter WHERE decision = '' GROUP BY queue"

@@ -12,7 +12,7 @@ from compliance.models import (
     Filing,
     ScoreHistory,
 )
-from tenants.models import Tenant
+from tenants.models import Member, Role, Tenant, User
 
 from .reference import Expected
 
@@ -26,6 +26,13 @@ def make_tenant(*, timezone: str = "UTC", is_active: bool = True) -> Tenant:
     return Tenant.objects.create(
         slug=f"tenant-{number}", name=f"Tenant {number}", timezone=timezone, is_active=is_active
     )
+
+
+def make_member(tenant: Tenant, role: Role) -> User:
+    """Return a new person who works there as that."""
+    user = User.objects.create(username=f"{role.value}@{tenant.slug}")
+    Member.objects.create(tenant=tenant, user=user, role=role)
+    return user
 
 
 def make_client(
@@ -47,9 +54,7 @@ def add_issues(client: Client, number: int) -> None:
     )
 
 
-def make_document(
-    client: Client, *expiries: date | None, status: str = "valid"
-) -> ClientDocument:
+def make_document(client: Client, *expiries: date | None, status: str = "valid") -> ClientDocument:
     """Return a new document with a version for each expiry date, the last being the latest."""
     document = ClientDocument.objects.create(client=client, kind="licence", status=status)
     for number, expires_on in enumerate(expiries, start=1):
@@ -60,8 +65,12 @@ def make_document(
 def make_filing(client: Client, due_on: date, *, status: str = "draft") -> Filing:
     """Return a new filing."""
     return Filing.objects.create(
-        client=client, kind=f"return {next(_numbers)}", authority="Tax office",
-        period_end=due_on - timedelta(days=30), due_on=due_on, status=status,
+        client=client,
+        kind=f"return {next(_numbers)}",
+        authority="Tax office",
+        period_end=due_on - timedelta(days=30),
+        due_on=due_on,
+        status=status,
     )
 
 
@@ -86,7 +95,8 @@ def make_random_clients(dice: random.Random, tenants: list[Tenant], day: date, m
             # Numbers with gaps, in no order: neither the newest row nor the last date is the latest.
             for number in dice.sample(range(1, 9), dice.choice([0, 1, 1, 2, 4])):
                 DocumentVersion.objects.create(
-                    document=document, number=number,
+                    document=document,
+                    number=number,
                     expires_on=some_day() if dice.random() < 0.9 else None,
                 )
         for _ in range(dice.choice([0, 0, 1, 3, 6])):

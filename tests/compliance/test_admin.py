@@ -10,9 +10,18 @@ from compliance import tasks
 from compliance.models import Client, ClientDocument, DocumentVersion
 from compliance.services import refresh_scores
 from jobs.testing import enqueued_jobs, run_jobs
-from tenants.models import User
+from notifications.models import Notification
+from tenants.models import Role, User
 
-from .builders import DAY, make_client, make_document, make_filing, make_tenant
+from .builders import (
+    DAY,
+    add_issues,
+    make_client,
+    make_document,
+    make_filing,
+    make_member,
+    make_tenant,
+)
 
 pytestmark = [
     pytest.mark.django_db,
@@ -31,7 +40,7 @@ def browser() -> Browser:
 
 
 def page(browser: Browser, url: str, **query: str) -> str:
-    response = browser.get(url, query)
+    response = browser.get(url, query or None)
     assert response.status_code == 200
     return response.content.decode()
 
@@ -113,12 +122,18 @@ def test_a_version_added_by_hand_is_the_one_that_counts(browser: Browser) -> Non
     response = browser.post(
         reverse("admin:compliance_clientdocument_change", args=[document.pk]),
         {
-            "client": document.client.pk, "kind": "licence", "status": "valid",
-            "versions-TOTAL_FORMS": "2", "versions-INITIAL_FORMS": "1",
-            "versions-0-id": version.pk, "versions-0-document": document.pk,
-            "versions-0-number": "1", "versions-0-expires_on": "2026-03-01",
+            "client": document.client.pk,
+            "kind": "licence",
+            "status": "valid",
+            "versions-TOTAL_FORMS": "2",
+            "versions-INITIAL_FORMS": "1",
+            "versions-0-id": version.pk,
+            "versions-0-document": document.pk,
+            "versions-0-number": "1",
+            "versions-0-expires_on": "2026-03-01",
             "versions-1-document": document.pk,
-            "versions-1-number": "2", "versions-1-expires_on": "2031-05-17",
+            "versions-1-number": "2",
+            "versions-1-expires_on": "2031-05-17",
         },
     )
 
@@ -132,3 +147,19 @@ def test_filings_are_listed(browser: Browser) -> None:
     filing = make_filing(make_client(make_tenant()), DAY)
 
     assert filing.kind in page(browser, reverse("admin:compliance_filing_changelist"))
+
+
+def test_the_link_of_an_announcement_opens_the_clients_at_risk(browser: Browser) -> None:
+    tenant = make_tenant()
+    make_member(tenant, Role.OWNER)
+    calm, shaky = make_client(tenant), make_client(tenant)
+    elsewhere = make_client(make_tenant(), issues=20)
+    refresh_scores(as_of=DAY)
+    add_issues(shaky, 5)
+    refresh_scores(as_of=DAY)
+
+    shown = page(browser, Notification.objects.get().action_url)
+
+    assert shaky.code in shown
+    assert calm.code not in shown
+    assert elsewhere.code not in shown

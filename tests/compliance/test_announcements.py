@@ -11,15 +11,9 @@ from compliance.services import refresh_scores
 from notifications.models import Notification
 from tenants.models import Member, Role, Tenant, User
 
-from .builders import DAY, add_issues, make_client, make_document, make_tenant
+from .builders import DAY, add_issues, make_client, make_document, make_member, make_tenant
 
 pytestmark = pytest.mark.django_db
-
-
-def make_member(tenant: Tenant, role: Role) -> User:
-    user = User.objects.create(username=f"{role.value}@{tenant.slug}")
-    Member.objects.create(tenant=tenant, user=user, role=role)
-    return user
 
 
 @pytest.fixture

@@ -12,7 +12,12 @@ from .builders import DAY, make_client, make_document, make_filing, make_tenant
 pytestmark = pytest.mark.django_db
 
 FIGURES: dict[str, Any] = {
-    "score": 75, "risk": "medium", "missing": 5, "expiring": 0, "overdue": 0, "as_of": DAY,
+    "score": 75,
+    "risk": "medium",
+    "missing": 5,
+    "expiring": 0,
+    "overdue": 0,
+    "as_of": DAY,
 }
 
 

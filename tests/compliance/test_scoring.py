@@ -31,8 +31,14 @@ def scored(client: Client, day: date = DAY) -> Expected:
 
 
 DAYS = [
-    date(2026, 3, 1), date(2024, 2, 29), date(2024, 1, 30), date(2025, 1, 30), date(2025, 2, 28),
-    date(2026, 12, 31), date(2028, 2, 29), date(1999, 12, 2),
+    date(2026, 3, 1),
+    date(2024, 2, 29),
+    date(2024, 1, 30),
+    date(2025, 1, 30),
+    date(2025, 2, 28),
+    date(2026, 12, 31),
+    date(2028, 2, 29),
+    date(1999, 12, 2),
 ]
 
 
@@ -55,7 +61,8 @@ def test_random_data_gives_what_the_reference_gives(seed: int, day: date) -> Non
         assert done.changed == sum(known.get(pk) != now for pk, now in expected.items())
         assert done.raised == sum(
             RISKS.index(now.risk) > RISKS.index(known[pk].risk)
-            for pk, now in expected.items() if pk in known
+            for pk, now in expected.items()
+            if pk in known
         )
         assert ScoreHistory.objects.filter(as_of=today).count() == done.changed
 
@@ -89,8 +96,14 @@ def test_a_filing_is_overdue_from_the_day_after_it_was_due(offset: int, overdue:
 
 @pytest.mark.parametrize(
     ("status", "overdue"),
-    [("draft", 1), ("prepared", 1), ("submitted", 0), ("approved", 0), ("rejected", 0),
-     ("archived", 0)],
+    [
+        ("draft", 1),
+        ("prepared", 1),
+        ("submitted", 0),
+        ("approved", 0),
+        ("rejected", 0),
+        ("archived", 0),
+    ],
 )
 def test_only_filings_not_yet_handed_in_are_overdue(status: str, overdue: int) -> None:
     client = make_client(make_tenant())
@@ -128,8 +141,16 @@ def test_a_document_that_is_both_missing_and_expired_is_two_issues() -> None:
 
 @pytest.mark.parametrize(
     ("issues", "score", "risk"),
-    [(0, 100, "low"), (4, 80, "low"), (5, 75, "medium"), (10, 50, "medium"), (11, 45, "high"),
-     (20, 0, "high"), (21, 0, "high"), (500, 0, "high")],
+    [
+        (0, 100, "low"),
+        (4, 80, "low"),
+        (5, 75, "medium"),
+        (10, 50, "medium"),
+        (11, 45, "high"),
+        (20, 0, "high"),
+        (21, 0, "high"),
+        (500, 0, "high"),
+    ],
 )
 def test_every_issue_costs_five_points_down_to_zero(issues: int, score: int, risk: str) -> None:
     client = make_client(make_tenant(), issues=issues)

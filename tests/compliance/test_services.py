@@ -9,8 +9,14 @@ from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from compliance import services
-from compliance.models import Client, ClientDocument, ClientScore, DocumentVersion, Filing
-from compliance.models import ScoreHistory
+from compliance.models import (
+    Client,
+    ClientDocument,
+    ClientScore,
+    DocumentVersion,
+    Filing,
+    ScoreHistory,
+)
 from compliance.services import Refresh, refresh_scores
 from tenants.errors import UnknownTenant
 from tenants.models import Member, Role, Tenant, User
@@ -233,8 +239,13 @@ def bulk_clients(tenant: Tenant, many: int) -> None:
         for number, document in enumerate(documents)
     )
     Filing.objects.bulk_create(
-        Filing(client=client, kind="VAT", authority="Tax office", period_end=DAY,
-               due_on=DAY + timedelta(days=number % 60))
+        Filing(
+            client=client,
+            kind="VAT",
+            authority="Tax office",
+            period_end=DAY,
+            due_on=DAY + timedelta(days=number % 60),
+        )
         for number, client in enumerate(clients)
     )
 
@@ -245,12 +256,15 @@ def statements_for(many: int) -> list[str]:
     owner = User.objects.create(username=f"owner-{many}")
     Member.objects.create(tenant=tenant, user=owner, role=Role.OWNER)
     bulk_clients(tenant, many)
-    with CaptureQueriesContext(connection, ) as queries:
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
         first = refresh_scores(tenant_slugs=[tenant.slug], as_of=DAY)
         connection.cursor().execute(
             "INSERT INTO compliance_clientdocument (client_id, kind, status)"
             " SELECT id, 'passport', 'rejected' FROM compliance_client, generate_series(1, 12)"
-            " WHERE tenant_id = %s", [tenant.pk],
+            " WHERE tenant_id = %s",
+            [tenant.pk],
         )
         second = refresh_scores(tenant_slugs=[tenant.slug], as_of=DAY)
     assert (first.clients, first.changed, second.raised) == (many, many, many)
@@ -277,7 +291,9 @@ def test_more_tenants_take_no_more_statements_while_none_has_news() -> None:
 def test_a_client_and_its_papers_can_be_added() -> None:
     client = services.create_client(tenant=make_tenant(), code="A-1", name="Zoë Ødegård")
     document = services.add_document(
-        client=client, kind="passport", status=ClientDocument.Status.VALID,
+        client=client,
+        kind="passport",
+        status=ClientDocument.Status.VALID,
         expires_on=DAY - timedelta(days=1),
     )
     services.add_filing(client=client, kind="VAT", authority="HMRC", period_end=DAY, due_on=DAY)
@@ -305,12 +321,17 @@ def test_a_code_is_given_once_in_a_tenant() -> None:
 
 def test_a_filing_for_a_period_is_replaced_only_after_it_was_archived() -> None:
     client = make_client(make_tenant())
-    paper = {"client": client, "kind": "VAT", "authority": "HMRC", "period_end": DAY, "due_on": DAY}
-    first = services.add_filing(**paper)
+
+    def add_again() -> Filing:
+        return services.add_filing(
+            client=client, kind="VAT", authority="HMRC", period_end=DAY, due_on=DAY
+        )
+
+    first = add_again()
     with pytest.raises(IntegrityError, match="compliance_filing_once"), transaction.atomic():
-        services.add_filing(**paper)
+        add_again()
 
     Filing.objects.filter(pk=first.pk).update(status=Filing.Status.ARCHIVED)
-    services.add_filing(**paper)
+    add_again()
 
     assert client.filings.count() == 2

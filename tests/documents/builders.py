@@ -28,7 +28,9 @@ def a_tenant(**fields: Any) -> Tenant:
 def line(description: str, amount: str = "10.00", quantity: int = 1, **fields: Any) -> InvoiceLine:
     """Return one line of an invoice."""
     return InvoiceLine(
-        description=description, quantity=Decimal(quantity), amount=Decimal(amount),
+        description=description,
+        quantity=Decimal(quantity),
+        amount=Decimal(amount),
         **{"unit_price": Decimal(amount) / quantity} | fields,
     )
 

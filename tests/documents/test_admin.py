@@ -16,7 +16,10 @@ from tests.tenants.builders import make_tenant, make_user
 
 from .builders import an_invoice
 
-pytestmark = pytest.mark.django_db
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.filterwarnings("ignore:No directory at"),  # static files are not collected
+]
 
 
 @pytest.fixture
@@ -42,7 +45,10 @@ def test_staff_may_list_and_open_a_document_but_not_change_it(
     assert BytesIO(b"".join(cast("list[bytes]", opened.streaming_content))).read(5) == b"%PDF-"
     assert opened["Content-Type"] == "application/pdf"
     assert added.status_code == 403
-    assert client.get(reverse("admin:documents_document_change", args=[document.pk])).status_code == 200
+    assert (
+        client.get(reverse("admin:documents_document_change", args=[document.pk])).status_code
+        == 200
+    )
 
 
 def test_nobody_else_gets_the_file(document: Document, client: Client) -> None:

@@ -141,12 +141,10 @@ def test_kinds_subjects_and_tenants_have_documents_of_their_own() -> None:
 def test_a_document_that_does_not_exist_is_named() -> None:
     tenant = make_tenant(slug="acme")
 
-    with pytest.raises(UnknownDocument, match="no invoice of sales.invoice 9 of 'acme'"):
+    with pytest.raises(UnknownDocument, match=r"no invoice of sales\.invoice 9 of 'acme'"):
         get_document(tenant=tenant, kind=Kind.INVOICE, subject_type="sales.invoice", subject_id=9)
     assert (
-        find_document(
-            tenant=tenant, kind=Kind.INVOICE, subject_type="sales.invoice", subject_id=9
-        )
+        find_document(tenant=tenant, kind=Kind.INVOICE, subject_type="sales.invoice", subject_id=9)
         is None
     )
 

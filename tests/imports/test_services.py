@@ -9,7 +9,9 @@ from imports.errors import UnknownKind, UnusableFile
 from imports.models import ImportRun, RejectedRow
 from imports.services import execute_import
 from imports.task_helpers import queue_import
+from inventory import importing
 from inventory.models import Movement, Product, Stock
+from jobs import operations
 from jobs.models import Job
 from jobs.testing import assert_enqueued, enqueued_jobs, run_jobs
 from tenants.models import Tenant
@@ -45,7 +47,7 @@ def test_the_file_is_kept_and_its_import_is_a_job(tenant: Tenant) -> None:
     job = assert_enqueued("imports.run_import", run_id=run.pk)
     assert (run.job_id, job.tenant, job.queue) == (job.id, tenant.slug, "imports")
     assert (run.filename, run.size, run.state) == ("my file.csv", len(content), "waiting")
-    assert run.file.name.startswith(f"imports/{tenant.slug}/")
+    assert str(run.file.name).startswith(f"imports/{tenant.slug}/")
     with run.file.open("rb") as kept:
         assert kept.read() == content
 
@@ -59,6 +61,7 @@ def test_the_job_loads_the_file_and_its_result_has_the_counts(tenant: Tenant) ->
     )
     (job,) = run_jobs()
     assert job.state == "succeeded"
+    assert job.result is not None
     assert (job.result["state"], job.result["created"]) == ("loaded", 2)
     assert job.progress == {"done": 2, "total": 2, "note": "rows checked"}
 
@@ -164,10 +167,10 @@ def test_a_wrong_file_is_refused_at_once_and_leaves_nothing(tenant: Tenant) -> N
 
 
 def test_a_file_that_proves_unusable_further_on_fails_as_a_whole(tenant: Tenant) -> None:
-    content = csv_bytes([product(1), product(2)]) + b"3,caf\xe9\n"
+    content = csv_bytes(product(n) for n in range(1_000)) + b"3,caf\xe9\n"
     run = run_import(tenant, content)
     assert (run.state, counts(run)) == ("failed", (0, 0, 0, 0, 0))
-    assert run.problem.startswith("Line 4: not UTF-8 text")
+    assert run.problem.startswith("Line 1002: not UTF-8 text")
     assert not Product.objects.exists()
 
 
@@ -238,3 +241,28 @@ def test_a_hundred_thousand_rows_are_loaded_with_the_bad_ones_named(tenant: Tena
     run = run_import(tenant, csv_bytes(rows))
     assert counts(run) == (100_000, 99_990, 0, 0, 10)
     assert list(refused(run)) == [n + 2 for n in range(0, 100_000, 10_000)]
+
+
+def test_a_crash_in_the_middle_of_the_load_leaves_nothing_and_a_replay_loads_it(
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = queue_import(
+        tenant=tenant,
+        kind="products",
+        file=File(io.BytesIO(csv_bytes([product(1), product(2, unit_price="x")]))),
+        filename="a.csv",
+    )
+    with monkeypatch.context() as patch:
+        # The products are in by then, their stock is not.
+        patch.setattr(importing, "_STOCK", "SELECT 1 / 0")
+        (job,) = run_jobs()
+    assert job.state == "dead"
+    run.refresh_from_db()
+    assert run.state == "waiting"
+    assert not Product.objects.exists()
+    assert not RejectedRow.objects.exists()
+
+    replayed = operations.replay(job.id, actor="user:ann")
+    run_jobs()
+    run.refresh_from_db()
+    assert (run.state, counts(run), run.job_id) == ("loaded", (2, 1, 0, 0, 1), replayed.id)

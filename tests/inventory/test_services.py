@@ -70,7 +70,9 @@ def test_counting_what_is_there_already_writes_nothing() -> None:
     [
         lambda: Movement.objects.update(change=99),
         lambda: Movement.objects.all().delete(),
-        lambda: connection.cursor().execute("TRUNCATE inventory_movement"),
+        lambda: connection.cursor().execute(
+            "SET CONSTRAINTS ALL IMMEDIATE; TRUNCATE inventory_movement"
+        ),
     ],
     ids=["update", "delete", "truncate"],
 )

@@ -27,8 +27,8 @@ def test_money_is_rounded_half_up_and_written_in_the_locale(
 
 
 def test_an_amount_in_a_column_has_no_sign_but_the_digits_of_its_currency() -> None:
-    assert formats.format_amount(Decimal("1440"), "EUR", "en_GB") == "1,440.00"
-    assert formats.format_amount(Decimal("1440"), "JPY", "en_GB") == "1,440"
+    assert formats.format_amount(Decimal(1440), "EUR", "en_GB") == "1,440.00"
+    assert formats.format_amount(Decimal(1440), "JPY", "en_GB") == "1,440"
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,9 @@
 """`manage.py stack`: the whole service on one machine, until Ctrl-C."""
 
-import fcntl
 import json
 import os
 import sys
 from argparse import ArgumentParser
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +14,10 @@ from django.db import connection, connections
 from django.db.migrations.executor import MigrationExecutor
 
 from erp.environment import kept_secret
-from erp.stack import FLOWER_PORT, WEB_PORT, Stack, free_port
+from erp.stack import FLOWER_PORT, WEB_PORT, Stack, StackRuns, free_port, only_one
 from jobs.conf import jobs_settings
 from jobs.supervisor import Event, Supervisor
+from tenants.models import User
 
 #: Beyond the grace of the jobs: the worker's own processes end one after the other.
 _WORKER_EXTRA_SECONDS = 15
@@ -40,42 +38,33 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Migrate, start, say where everything is, and stay until told to stop."""
-        with self._only_one():
-            self._migrate()
-            stack = self._stack(options)
-            connections.close_all()
-            self.stdout.write(f"Starting. Logs are in {stack.data_dir / 'log'}")
-            self._unready = {child.name for child in stack.children() if child.is_ready}
-            supervisor = Supervisor(
-                stack.children(),
-                on_event=lambda *happened: self._report(stack, supervisor, *happened),
-                screen=options["logs"],
-            )
-            try:
-                code = supervisor.run()
-            finally:
-                self._facts.unlink(missing_ok=True)
+        try:
+            with only_one(Path(settings.DATA_DIR)):
+                code = self._serve(options)
+        except StackRuns as error:
+            raise CommandError(f"{error}. Stop it first.") from None
         self.stdout.write("Stopped.")
         sys.exit(code)
+
+    def _serve(self, options: dict[str, Any]) -> int:
+        self._migrate()
+        stack = self._stack(options)
+        connections.close_all()
+        self.stdout.write(f"Starting. Logs are in {stack.data_dir / 'log'}")
+        self._unready = {child.name for child in stack.children() if child.is_ready}
+        supervisor = Supervisor(
+            stack.children(),
+            on_event=lambda *happened: self._report(stack, supervisor, *happened),
+            screen=options["logs"],
+        )
+        try:
+            return supervisor.run()
+        finally:
+            self._facts.unlink(missing_ok=True)
 
     @property
     def _facts(self) -> Path:
         return Path(settings.DATA_DIR) / "run" / "stack.json"
-
-    @contextmanager
-    def _only_one(self) -> Iterator[None]:
-        """Hold the checkout's stack lock; the kernel gives it back whatever happens to us."""
-        self._facts.parent.mkdir(parents=True, exist_ok=True)
-        with self._facts.with_name("stack.lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                where = json.loads(self._facts.read_text()) if self._facts.exists() else {}
-                raise CommandError(
-                    f"A stack of this checkout runs already (process {where.get('pid', '?')}, "
-                    f"{where.get('site') or 'no site'}). Stop it first."
-                ) from None
-            yield
 
     def _migrate(self) -> None:
         executor = MigrationExecutor(connection)
@@ -134,10 +123,22 @@ class Command(BaseCommand):
         draft.write_text(json.dumps(facts, indent=2))
         draft.replace(self._facts)
 
+    @staticmethod
+    def _login(stack: Stack) -> str:
+        """Say with whom to log in: the demo's operator, or nobody yet."""
+        demo = stack.data_dir / "demo" / "login.json"
+        if demo.exists():
+            login = json.loads(demo.read_text())
+            return f"{login['user']} / {login['password']}"
+        if User.objects.filter(is_superuser=True).exists():
+            return ""
+        return "nobody can log in yet: python manage.py createsuperuser"
+
     def _say_ready(self, stack: Stack) -> None:
         user, password = stack.flower_login
         lines = {
             "Site": stack.site_url,
+            "Login": self._login(stack),
             "Flower": stack.flower_url and f"{stack.flower_url}  (login {user} / {password})",
             "E-mails": str(stack.data_dir / "mail"),
             "Logs": str(stack.data_dir / "log"),

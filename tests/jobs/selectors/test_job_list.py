@@ -1,5 +1,7 @@
 """Jobs by filter, page by page."""
 
+from uuid import UUID
+
 import pytest
 
 from jobs import selectors
@@ -43,8 +45,8 @@ def test_each_field_of_the_filter_restricts(
 
 @pytest.mark.parametrize("length", [36, 30, 23])
 def test_a_job_is_found_by_its_id_and_by_how_its_id_begins(length: int) -> None:
-    make_job(id="01980000-0000-7000-8000-000000000001")
-    job = make_job(id="0198aaaa-bbbb-7ccc-8ddd-eeeeeeeeeeee")
+    make_job(id=UUID("01980000-0000-7000-8000-000000000001"))
+    job = make_job(id=UUID("0198aaaa-bbbb-7ccc-8ddd-eeeeeeeeeeee"))
     assert found(text=str(job.id)[:length].upper()) == [job]
 
 
