@@ -12,7 +12,7 @@ FROM python:3.13-slim-bookworm
 # Pango and harfbuzz-subset make the PDFs; the fonts cover Latin, Greek, Cyrillic, Chinese, Japanese, Korean.
 RUN apt-get update -qq \
     && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends \
-        fonts-dejavu-core fonts-wqy-zenhei libharfbuzz-subset0 libpango-1.0-0 libpangoft2-1.0-0 \
+        fonts-dejavu-core fonts-liberation fonts-noto-cjk libharfbuzz-subset0 libpango-1.0-0 libpangoft2-1.0-0 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 10001 --create-home --shell /usr/sbin/nologin erp \
     && install --directory --owner=erp --group=erp --mode=0750 /data

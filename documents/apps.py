@@ -10,5 +10,5 @@ class DocumentsConfig(AppConfig):
     verbose_name = "Documents"
 
     def ready(self) -> None:
-        """Register the checks."""
-        from documents import checks  # noqa: F401 - registers them
+        """Register the checks, and what a starting worker loads."""
+        from documents import checks, warmup  # noqa: F401 - registers them

@@ -13,8 +13,8 @@ server might, so that failures can be tried out:
 - `slow`      answered after 5 s; `slow-30` after 30 s
 - `late`      like `slow`, but the message is kept before the answer: the sender may give up on it
 
-A file `refusals.json` in DIR, `{"address": "452 4.2.2 Mailbox full"}`, refuses whole addresses for as
-long as it stands there.
+A file `refusals.json` in DIR, `{"address": "452 4.2.2 Mailbox full"}`, refuses whole addresses for
+as long as it stands there.
 """
 
 import argparse

@@ -7,6 +7,7 @@ import dj_database_url
 import django_stubs_ext
 
 from embedded import broker_url, urls
+from erp.admin_theme import UNFOLD as UNFOLD
 from erp.environment import BASE_DIR, kept_secret, load_environment
 from jobs.carrier import celery_settings
 
@@ -21,10 +22,7 @@ REDIS_URL = ENVIRONMENT.redis_url or _embedded["REDIS_URL"]
 SMTP_URL = ENVIRONMENT.smtp_url or _embedded["SMTP_URL"]
 
 #: Whether database and broker are this checkout's own: the demo may empty those.
-EMBEDDED_SERVERS = (DATABASE_URL, REDIS_URL) == (
-    _embedded["DATABASE_URL"],
-    _embedded["REDIS_URL"],
-)
+EMBEDDED_SERVERS = _embedded["DATABASE_URL"] == DATABASE_URL and _embedded["REDIS_URL"] == REDIS_URL
 
 DEBUG = ENVIRONMENT.debug
 SECRET_KEY = ENVIRONMENT.secret_key or kept_secret(DATA_DIR, "secret_key")
@@ -54,6 +52,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_celery_beat",
     "django_celery_results",
+    "ninja",
 ]
 
 MIDDLEWARE = [
@@ -107,6 +106,7 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"

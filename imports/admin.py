@@ -8,7 +8,7 @@ from django.core.exceptions import PermissionDenied
 from django.core.files.base import File
 from django.http import FileResponse, Http404, HttpRequest, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
-from django.urls import NoReverseMatch, URLPattern, path, reverse
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
@@ -204,7 +204,9 @@ class ImportRunAdmin(ModelAdmin):
     def shown_file(self, run: ImportRun) -> str:
         """Return a link to the file as it came."""
         url = reverse("admin:imports_importrun_file", args=[run.pk])
-        return format_html('<a class="{}" href="{}">{}</a> ({} bytes)', LINK, url, run.filename, run.size)
+        return format_html(
+            '<a class="{}" href="{}">{}</a> ({} bytes)', LINK, url, run.filename, run.size
+        )
 
     @display(description="refused rows")
     def rejects(self, run: ImportRun) -> str:
@@ -218,10 +220,9 @@ class ImportRunAdmin(ModelAdmin):
     @display(description="job")
     def shown_job(self, run: ImportRun) -> str:
         """Return a link to the job."""
-        try:
-            url = reverse("admin:jobs_job_change", args=[run.job_id])
-        except NoReverseMatch:
-            return str(run.job_id)
+        if run.job_id is None:
+            return "–"
+        url = reverse("queues:job", args=[run.job_id])
         return format_html('<a class="{}" href="{}">{}</a>', LINK, url, run.job_id)
 
     @display(description="progress")

@@ -61,7 +61,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
 
 
 @admin.register(ApiToken)
-class ApiTokenAdmin(ModelAdmin):  # type: ignore[misc]
+class ApiTokenAdmin(ModelAdmin):
     """Tokens of the API: shown once when they are made, then only revoked.
 
     A token may do what its user may do, so people make tokens for themselves; superusers make them

@@ -7,7 +7,7 @@ from unfold.admin import ModelAdmin
 from jobs.permissions import may_view
 
 
-class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
+class ReadOnlyAdmin(ModelAdmin):
     """Nobody adds, changes or deletes these rows by hand."""
 
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:

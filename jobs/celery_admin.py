@@ -100,7 +100,7 @@ class ScheduleForm(PeriodicTaskForm):
         return text
 
 
-class _Audited(ModelAdmin):  # type: ignore[misc]
+class _Audited(ModelAdmin):
     """Rows whose every change is in the audit log."""
 
     def save_model(

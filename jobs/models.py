@@ -92,6 +92,7 @@ class Job(models.Model):
             models.Index(
                 fields=["queue", "priority", "scheduled_at"],
                 name="jobs_job_waiting",
+                include=["state"],
                 condition=Q(state__in=["scheduled", "available", "queued"]),
             ),
             models.Index(fields=["worker"], name="jobs_job_running", condition=Q(state="running")),

@@ -63,7 +63,7 @@ def model_of(function: Callable[..., Any], name: str) -> type[BaseModel]:
             raise TypeError(f"{name}: a secret must be a parameter of its own, a SecretStr")
         default = ... if parameter.default is parameter.empty else parameter.default
         fields[parameter.name] = (hints[parameter.name], default)
-    config = ConfigDict(extra="forbid", strict=True, title=name)
+    config = ConfigDict(extra="forbid", title=name)
     model = create_model(f"{name} arguments", __config__=config, **fields)
     if '"writeOnly": true' in json.dumps(model.model_json_schema().get("$defs", {})):
         raise TypeError(f"{name}: a secret must be a parameter of its own")
@@ -103,7 +103,8 @@ def check(model: type[BaseModel], task: str, arguments: Mapping[str, Any]) -> Ba
     except (PydanticSerializationError, ValueError, TypeError) as error:
         raise InvalidPayload(task, _not_json(arguments) or {"payload": str(error)}) from None
     try:
-        return model.model_validate_json(raw, by_alias=True, by_name=True)
+        # Said here, it holds for the models inside arguments, too.
+        return model.model_validate_json(raw, strict=True, by_alias=True, by_name=True)
     except ValidationError as error:
         problems = {
             ".".join(str(part) for part in item["loc"]) or "payload": _expected(item, model)
@@ -170,6 +171,11 @@ def seal(task: str, checked: BaseModel) -> Sealed:
 def holds_nul(told: str) -> bool:
     """Say whether a text in this JSON has a NUL character, which PostgreSQL cannot keep."""
     return _NUL.search(told) is not None
+
+
+def _size(value: Any) -> int:
+    """Return the bytes of its JSON in UTF-8: a Greek letter is two, as in the database."""
+    return len(json.dumps(value, ensure_ascii=False).encode())
 
 
 def unseal(

@@ -255,6 +255,8 @@ def job_task(
     get_queue(queue)
 
     def declare(function: Callable[P, R]) -> JobTask[P, R]:
+        if name in _REGISTRY:
+            raise TypeError(f"two tasks are called {name!r}")
         definition = Definition(
             name=name,
             queue=queue,
@@ -275,8 +277,6 @@ def job_task(
             typing=False,
             ignore_result=True,
         )(function)
-        if name in _REGISTRY:
-            raise TypeError(f"two tasks are called {name!r}")
         _REGISTRY[name] = task
         return cast("JobTask[P, R]", task)
 

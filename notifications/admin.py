@@ -46,7 +46,7 @@ class DeliveryAdmin(ReadOnlyAdmin):
     readonly_fields: ClassVar = ["job_link"]
     show_full_result_count = False
 
-    @display(  # type: ignore[untyped-decorator]
+    @display(
         description="State",
         ordering="state",
         label={"queued": "info", "sent": "success", "failed": "danger"},
@@ -87,7 +87,7 @@ class NotificationAdmin(ReadOnlyAdmin):
     list_select_related: ClassVar = ["user", "tenant"]
     show_full_result_count = False
 
-    @display(  # type: ignore[untyped-decorator]
+    @display(
         description="Priority",
         ordering="priority",
         label={"low": "default", "medium": "info", "high": "warning", "urgent": "danger"},
@@ -98,7 +98,7 @@ class NotificationAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Preference)
-class PreferenceAdmin(ModelAdmin):  # type: ignore[misc]
+class PreferenceAdmin(ModelAdmin):
     """What people want to be told."""
 
     list_display: ClassVar = ["user", "kind", "channel", "choice"]

@@ -56,6 +56,7 @@ missing() {
   has_library libpangoft2-1.0 || echo libpangoft2-1.0-0
   has_library libharfbuzz-subset || echo libharfbuzz-subset0
   has_font 'DejaVuSans.*' 'Arial.*' || echo fonts-dejavu-core
+  has_font 'LiberationSans-*' 'Helvetica*' || echo fonts-liberation
   has_font 'NotoSansCJK*' 'wqy-*' 'DroidSansFallback*' 'PingFang*' || echo fonts-wqy-zenhei
   if [ "$purpose" = test ]; then has_browser || echo chromium; fi
 }

@@ -16,11 +16,11 @@ admin.site.unregister(Group)
 
 
 @admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc]
+class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
     """Groups carry permissions, such as operating the queues."""
 
 
-class MemberInline(TabularInline):  # type: ignore[misc]
+class MemberInline(TabularInline):
     """The people of a company, or the companies of a person."""
 
     model = Member
@@ -29,7 +29,7 @@ class MemberInline(TabularInline):  # type: ignore[misc]
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]
+class UserAdmin(DjangoUserAdmin, ModelAdmin):
     """People who can log in."""
 
     form = UserChangeForm
@@ -48,7 +48,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]
 
 
 @admin.register(Tenant)
-class TenantAdmin(ModelAdmin):  # type: ignore[misc]
+class TenantAdmin(ModelAdmin):
     """Companies. A slug is the key of a company's jobs, so it is given once and never changed."""
 
     list_display: ClassVar = ["name", "slug", "timezone", "currency", "locale", "is_active"]
@@ -63,7 +63,7 @@ class TenantAdmin(ModelAdmin):  # type: ignore[misc]
 
 
 @admin.register(Member)
-class MemberAdmin(ModelAdmin):  # type: ignore[misc]
+class MemberAdmin(ModelAdmin):
     """Who works where, as what."""
 
     list_display: ClassVar = ["user", "tenant", "role"]

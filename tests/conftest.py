@@ -19,7 +19,10 @@ import redis
 from django.conf import settings
 from django.db import connection
 from django.test.utils import setup_databases, teardown_databases
+from pytest_django import Settings
 from pytest_django.plugin import DjangoDbBlocker
+
+from notifications import transport
 
 T = TypeVar("T")
 
@@ -56,6 +59,14 @@ class Mailbox:
             for path in self._files()
             if path not in self._before
         ]
+
+
+@pytest.fixture(autouse=True)
+def real_mail(settings: Settings) -> Iterator[None]:
+    """Send by SMTP: Django's test environment would keep the messages in memory."""
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    yield
+    transport.close()
 
 
 @pytest.fixture

@@ -186,7 +186,7 @@ def run_the_night(stage: Stage, tenants: Sequence[Tenant], progress: Progress) -
             tenant=tenant,
             to=owner.email,
             recipient_name=owner.get_full_name(),
-            reset_link=f"https://erp.example/reset/{random.getrandbits(64):x}",  # noqa: S311
+            reset_link=f"https://erp.example/reset/{random.getrandbits(64):x}",
             expires_at=timezone.now() + timedelta(hours=1),
         )
     wait_for_all(stage, progress)
@@ -227,4 +227,3 @@ def _refuse(stage: Stage, answers: dict[str, str]) -> None:
     draft = path.with_suffix(".part")
     draft.write_text(json.dumps(answers))
     draft.replace(path)
-

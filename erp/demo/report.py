@@ -126,7 +126,9 @@ def _problems(report: Report, samples: Sequence[Sample]) -> list[str]:
             0,
         ),
     ]
-    return [f"{what}: {found}, expected {wanted}" for what, found, wanted in pairs if found != wanted]
+    return [
+        f"{what}: {found}, expected {wanted}" for what, found, wanted in pairs if found != wanted
+    ]
 
 
 def print_report(report: Report, console: Console) -> None:
@@ -155,8 +157,10 @@ def print_report(report: Report, console: Console) -> None:
     }
     for label, value in facts.items():
         console.print(f"[bold]{label:<14}[/bold]{value}", highlight=False)
-    console.print(f"\n[bold]Dead letters[/bold]  {len(report.dead_letters)}, as planted; the cause"
-                  " is mended meanwhile, so replaying succeeds once workers run (`make up`):")  # fmt: skip
+    console.print(
+        f"\n[bold]Dead letters[/bold]  {len(report.dead_letters)}, as planted. The cause is mended "
+        "meanwhile, so replaying succeeds once workers run (`make up`):"
+    )
     for letter in report.dead_letters:
         console.print(f"  {letter['task']} ({letter['reason']}): ", end="")
         console.print(letter["error"], markup=False, highlight=False, style="red")
@@ -167,7 +171,9 @@ def print_report(report: Report, console: Console) -> None:
 
 
 def _listed(figures: dict[str, int]) -> str:
-    return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in figures.items()) or "none"
+    return (
+        ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in figures.items()) or "none"
+    )
 
 
 def _duration(seconds: float | None) -> str:

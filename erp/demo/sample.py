@@ -77,7 +77,13 @@ COMPANIES = (
 
 _GOODS = {
     "Beverages": ["Ouzo Μυτιλήνης", "Sirop d’érable", "宇治抹茶", "Café São João", "Cidre brut"],
-    "Cheese": ["Φέτα ΠΟΠ", "Crottin de chèvre", "Queso añejo", "Γραβιέρα Νάξου", "Brânză de burduf"],
+    "Cheese": [
+        "Φέτα ΠΟΠ",
+        "Crottin de chèvre",
+        "Queso añejo",
+        "Γραβιέρα Νάξου",
+        "Brânză de burduf",
+    ],
     "Sweets": ["Λουκούμι Σύρου", "Tarte au sucre", "どら焼き", "Őszibarackdzsem", "حلاوة طحينية"],
     "Pantry": ["Θυμαρίσιο μέλι", "Ελαιόλαδο Καλαμάτας", "Żurek", "Moutarde à l’ancienne", "醤油"],
     "Fish": ["Σαρδέλες καπνιστές", "Gravad lax", "Morue salée", "Åleröra", "海苔"],
@@ -85,11 +91,24 @@ _GOODS = {
 _PACKS = ["12 × 250 g", "6 × 1 l", "24 jars", "500 g box", "1 kg bag"]
 _FIRST = ["María", "Jürgen", "Zoë", "Ιωάννα", "Søren", "Łukasz", "美咲", "Ayşe", "Nguyễn", "Fatima"]
 _LAST = ["Nuñez", "Größler", "Οικονόμου", "Jørgensen", "Wójcik", "佐藤", "Yılmaz", "D’Angelo"]
-_FIRMS = ["Épicerie", "Feinkost", "Παντοπωλείο", "Deli", "Mercado", "食料品店", "Κάβα", "Charcuterie"]
+_FIRMS = [
+    "Épicerie",
+    "Feinkost",
+    "Παντοπωλείο",
+    "Deli",
+    "Mercado",
+    "食料品店",
+    "Κάβα",
+    "Charcuterie",
+]
 _CITIES = [
-    ("Αθήνα", "105 57", "Ελλάδα"), ("Montréal", "H2Y 1C6", "Canada"), ("München", "80331", "Germany"),
-    ("Kraków", "31-042", "Poland"), ("大阪市", "530-0001", "日本"), ("São Paulo", "01310-100", "Brazil"),
-]  # fmt: skip
+    ("Αθήνα", "105 57", "Ελλάδα"),
+    ("Montréal", "H2Y 1C6", "Canada"),
+    ("München", "80331", "Germany"),
+    ("Kraków", "31-042", "Poland"),
+    ("大阪市", "530-0001", "日本"),
+    ("São Paulo", "01310-100", "Brazil"),
+]
 _CARRIERS = ["Πτήσις Express", "Postes du Nord", "Blue Ship"]
 
 
@@ -109,7 +128,8 @@ def write_sample(
 ) -> Sample:
     """Write the company's four CSV files into ``folder``; returns what has to come of them.
 
-    With ``plant_failures``, the first order's customer has a closed mailbox, the second's a full one.
+    With ``plant_failures``, the first order's customer has a closed mailbox, the second's a full
+    one.
     """
     folder.mkdir(parents=True, exist_ok=True)
     chance = random.Random(f"{seed} {company.slug}")  # noqa: S311 - a sample, not a secret
@@ -125,13 +145,14 @@ def write_sample(
     orders, lines = [], []
     for number in range(1, company.orders + 1):
         # The two whose mailboxes may refuse have one order each.
-        customer = customers[number - 1] if number <= 2 else chance.choice(customers[2:])  # noqa: PLR2004
+        customer = customers[number - 1] if number <= 2 else chance.choice(customers[2:])
         order = _order(chance, company, number, customer, today)
         orders.append(order)
         lines += _lines(chance, order, products)
     sample.lines = len(lines)
     for kind, rows in (
-        ("products", products), ("customers", customers), ("orders", orders), ("order_lines", lines),
+        ("products", products), ("customers", customers),
+        ("orders", orders), ("order_lines", lines),
     ):  # fmt: skip
         path = folder / f"{kind}.csv"
         with path.open("w", encoding="utf-8", newline="") as file:
@@ -145,7 +166,7 @@ def write_sample(
 def _product(chance: random.Random, number: int) -> dict[str, Any]:
     category = chance.choice(list(_GOODS))
     threshold = chance.choice([0, 10, 15, 20, 25])
-    low = chance.random() < 0.1  # noqa: PLR2004 - one in ten is low
+    low = chance.random() < 0.1  # one in ten is low
     stock = chance.randrange(0, max(threshold, 1)) if low else threshold + chance.randrange(5, 120)
     return {
         "product_id": f"P{number:04}",
@@ -157,7 +178,7 @@ def _product(chance: random.Random, number: int) -> dict[str, Any]:
         "units_in_stock": stock,
         "units_on_order": chance.choice([0, 0, 0, 30]),
         "reorder_level": threshold,
-        "discontinued": int(chance.random() < 0.05),  # noqa: PLR2004 - one in twenty
+        "discontinued": int(chance.random() < 0.05),  # one in twenty
     }
 
 

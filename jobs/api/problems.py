@@ -24,7 +24,7 @@ class Problem(BaseModel):
 REFUSALS: dict[int, Any] = {401: Problem, 403: Problem, 404: Problem, 409: Problem, 422: Problem}
 
 
-class Unfit(Exception):  # noqa: N818 - named as the engine's errors are
+class Unfit(Exception):
     """A field of the request names something that does not exist, or does not fit."""
 
     def __init__(self, field: str, message: str) -> None:

@@ -26,6 +26,10 @@ from jobs.task import JobTask
 #: Prefix of the arguments' inputs, so that none collides with an option.
 _ARGUMENT = "arg-"
 
+#: Not a type of JSON schema: a number that JSON carries as text.
+_DECIMAL = "decimal"
+
+_NUMBERS = {"integer": "a whole number", "number": "a number", _DECIMAL: "a number"}
 _INPUT_TYPES = {"date": "date", "email": "email", "date-time": "text", "time": "time"}
 _HINTS = {
     "date-time": "a time with its zone, such as 2026-11-21T09:30:00+01:00",
@@ -35,11 +39,11 @@ _HINTS = {
 
 
 def _unwrapped(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """``T | None`` is entered as T; left empty, it is not given."""
+    """``T | None`` is entered as T; a ``Decimal`` as text, because a float would round it."""
     options = [item for item in schema.get("anyOf", []) if item.get("type") != "null"]
-    if len(options) == 1 or (options and options[0].get("type") in ("number", "integer")):
-        return {**schema, **options[0]}
-    return dict(schema)
+    if {item.get("type") for item in options} == {"number", "string"}:
+        return {**schema, "type": _DECIMAL}
+    return {**schema, **options[0]} if len(options) == 1 else dict(schema)
 
 
 class Argument:
@@ -77,7 +81,7 @@ class Argument:
             return UnfoldAdminPasswordWidget(attrs={"autocomplete": "off"})
         if self.kind == "json":
             return UnfoldAdminTextareaWidget(attrs={"rows": 4, "spellcheck": "false"})
-        numeric = {"inputmode": "decimal"} if self.kind in ("integer", "number") else {}
+        numeric = {"inputmode": "decimal"} if self.kind in _NUMBERS else {}
         kind = _INPUT_TYPES.get(str(self.schema.get("format")), "text")
         return UnfoldAdminTextInputWidget(attrs={"type": kind, "autocomplete": "off", **numeric})
 
@@ -85,7 +89,7 @@ class Argument:
         parts = ["required" if self.is_required else "optional"]
         if "default" in self.schema and self.schema["default"] not in (None, ""):
             parts.append(f"default {json.dumps(self.schema['default'], ensure_ascii=False)}")
-        named = {"json": "JSON", "integer": "a whole number", "number": "a number"}.get(self.kind)
+        named = {"json": "JSON", **_NUMBERS}.get(self.kind)
         parts += [text for text in (named, _HINTS.get(str(self.schema.get("format")))) if text]
         limits = {
             "minimum": "at least {}",

@@ -18,7 +18,7 @@ READERS: dict[str, Callable[[str], Any]] = {
 }
 
 
-class BadCursor(ValueError):  # noqa: N818 - named as the engine's errors are
+class BadCursor(ValueError):
     """The cursor was not made by the page before."""
 
 

@@ -60,7 +60,9 @@ def test_arguments_never_appear_in_redis_while_jobs_wait(live: Live) -> None:
     for key in live.redis.scan_iter("*"):
         keyspace += key + (live.redis.dump(key) or b"")
         if live.redis.type(key) == b"list":
-            keyspace += b"".join(item for item in live.redis.lrange(key, 0, -1) if isinstance(item, bytes))
+            keyspace += b"".join(
+                item for item in live.redis.lrange(key, 0, -1) if isinstance(item, bytes)
+            )
     assert b"jobs.probe" in keyspace, "the messages are there"
     assert secret.encode() not in keyspace
     assert b"acme" not in keyspace

@@ -77,6 +77,7 @@ def test_the_page_of_an_import_shows_counts_reasons_and_downloads(
     page = browser.get(reverse("admin:imports_importrun_change", args=[run.pk])).content.decode()
     assert "is not a number such as 12.50" in page
     assert reverse("admin:imports_importrun_rejects", args=[run.pk]) in page
+    assert str(run.job_id) in page
     listing = browser.get(reverse("admin:imports_importrun_changelist"))
     assert listing.status_code == 200
 

@@ -4,7 +4,6 @@ import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import celery
 import pytest
 import redis
 from celery import current_app
@@ -56,10 +55,10 @@ def broker() -> Iterator[redis.Redis]:
         yield client
 
 
-def _point_celery_at(app: celery.Celery, url: str) -> None:
+def _point_celery_at(url: str) -> None:
+    app: Any = current_app
     app.conf.broker_url = url
-    app._pool = None  # type: ignore[attr-defined] # Celery's own; it has no other way
-    app.amqp._producer_pool = None
+    app._pool = app.amqp._producer_pool = None  # Celery knows no other way to begin anew
 
 
 @pytest.fixture
@@ -68,8 +67,7 @@ def dead_broker() -> Iterator[str]:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"redis://127.0.0.1:{unused.getsockname()[1]}/0"
-    app = current_app._get_current_object()  # type: ignore[attr-defined]
-    real = app.conf.broker_url
-    _point_celery_at(app, url)
+    real = str(current_app.conf.broker_url)
+    _point_celery_at(url)
     yield url
-    _point_celery_at(app, real)
+    _point_celery_at(real)

@@ -49,6 +49,7 @@ def make_attempt(job: Job, outcome: str = "failed", number: int = 1, **fields: A
 def make_dead_letter(error: str = "it broke", **fields: Any) -> DeadLetter:
     """Insert a dead job and its dead letter."""
     job = make_job(State.DEAD, error=error, error_type="ValueError", **fields)
+    assert job.finished_at is not None
     return DeadLetter.objects.create(
         job=job,
         queue=job.queue,

@@ -8,6 +8,7 @@ import time
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,8 @@ class Command(BaseCommand):
     """Runs the demo on the embedded servers."""
 
     help = (
-        "Start from an empty database: make two companies, import their catalogue and orders, confirm "
-        "and invoice them on real workers, and print what happened. Embedded servers only."
+        "Start from an empty database: make two companies, import their catalogue and orders, "
+        "confirm and invoice them on real workers, and print what happened. Embedded servers only."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -64,7 +65,9 @@ class Command(BaseCommand):
             with only_one(data_dir):
                 report = self._run(folder, console)
         except StackRuns as error:
-            raise CommandError(f"{error}, and the demo would pull the data from under it.") from None
+            raise CommandError(
+                f"{error}, and the demo would pull the data from under it."
+            ) from None
         except flow.DemoStuckError as error:
             raise CommandError(f"{error} See {data_dir / 'log' / 'demo-worker.log'}") from None
         print_report(report, console)
@@ -85,7 +88,9 @@ class Command(BaseCommand):
                    TimeElapsedColumn())  # fmt: skip
         with Progress(*columns, console=console) as bars:
             with _phase(bars, "Making an empty database"):
-                self._start_empty(folder)
+                kept = self._start_empty(folder)
+            if kept:
+                console.print(f"What was there before is kept: {kept}", style="yellow")
             with self._worker(data_dir):
                 with _phase(bars, "Making two companies"):
                     tenants = flow.create_companies(stage)
@@ -111,23 +116,34 @@ class Command(BaseCommand):
         (folder / "login.json").chmod(0o600)
         return report
 
-    def _start_empty(self, folder: Path) -> None:
-        """Empty database, queues, mail and files; refuses where somebody works with them."""
+    def _start_empty(self, folder: Path) -> str:
+        """Begin with empty database, queues, mail and files.
+
+        What an earlier demo left is deleted. Where somebody has companies of their own, all that
+        was there is set aside instead, and the answer says where.
+        """
+        data_dir = Path(settings.DATA_DIR)
         companies = self._companies()
-        if companies is not None and not companies <= {company.slug for company in COMPANIES}:
-            raise CommandError(
-                "This database has companies that are not the demo's, and the demo would delete them. "
-                "Run it elsewhere: DATA_DIR=/tmp/erp-demo make demo"
-            )
+        foreign = bool(companies and companies - {company.slug for company in COMPANIES})
+        name = f"kept_{datetime.now(UTC):%Y%m%d_%H%M%S}"
         with connection.cursor() as cursor:
-            cursor.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+            cursor.execute(
+                f"ALTER SCHEMA public RENAME TO {name}" if foreign else "DROP SCHEMA public CASCADE"
+            )
+            cursor.execute("CREATE SCHEMA public")
         connection.close()
         redis.Redis.from_url(settings.REDIS_URL).flushdb()
-        for stale in (folder, Path(settings.DATA_DIR) / "mail", Path(settings.MEDIA_ROOT)):
+        for stale in (folder, data_dir / "mail", Path(settings.MEDIA_ROOT)):
             for path in stale.glob("*") if stale.is_dir() else []:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                if foreign:
+                    target = data_dir / name / stale.name / path.name
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    path.rename(target)
+                else:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
         folder.mkdir(parents=True, exist_ok=True)
         call_command("migrate", interactive=False, verbosity=0)
+        return f"database schema {name}, files in {data_dir / name}" if foreign else ""
 
     @staticmethod
     def _companies() -> set[str] | None:

@@ -55,7 +55,7 @@ def test_jobs_are_listed_by_filter_and_page_by_page(operator: Client) -> None:
     make_job(State.QUEUED, tenant="acme")
     make_job(State.DEAD)
     make_job(State.DEAD, queue="pdf", tenant="acme")
-    query = {"state": "dead", "tenant": "acme", "limit": 2}
+    query: dict[str, str | int] = {"state": "dead", "tenant": "acme", "limit": 2}
     page = operator.get("/api/jobs/email", query).json()
     assert [row["id"] for row in page["items"]] == [str(job.id) for job in jobs[:2]]
     page = operator.get("/api/jobs/email", query | {"before": page["older"]}).json()
@@ -74,7 +74,7 @@ def test_jobs_are_listed_by_filter_and_page_by_page(operator: Client) -> None:
     ],
 )
 def test_a_query_that_does_not_fit_is_answered_422_naming_the_field(
-    operator: Client, query: dict[str, object], field: str
+    operator: Client, query: dict[str, str | int], field: str
 ) -> None:
     response = operator.get("/api/jobs/email", query)
     assert response.status_code == 422

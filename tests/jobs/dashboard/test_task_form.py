@@ -46,7 +46,7 @@ SCHEMA = MODEL.model_json_schema()
 ENTERED = {
     "name": "5",
     "count": "3",
-    "price": "9.90",
+    "price": "12345678901234567.89",
     "on": "2026-11-21",
     "to": "a@example.com",
     "link": "https://example.com/reset?t=1",
@@ -75,7 +75,7 @@ def test_what_was_entered_is_what_the_task_takes() -> None:
     assert checked.model_dump(exclude={"link"}) == {
         "name": "5",
         "count": 3,
-        "price": Decimal("9.90"),
+        "price": Decimal("12345678901234567.89"),
         "on": date(2026, 11, 21),
         "to": "a@example.com",
         "size": Size.LARGE,

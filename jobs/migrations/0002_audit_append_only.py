@@ -26,6 +26,6 @@ DROP FUNCTION jobs_audit_append_only();
 
 
 class Migration(migrations.Migration):
-    dependencies = [("jobs", "0002_initial")]
+    dependencies = [("jobs", "0001_initial")]
 
     operations = [migrations.RunSQL(FORWARDS, BACKWARDS)]
