@@ -41,7 +41,9 @@ def celery_settings(broker_url: str) -> dict[str, Any]:
             "health_check_interval": 25,
             "visibility_timeout": 21_600,
             "unacked_restore_throttle": 1,
+            # A publish tries twice, at once: the caller does not wait for a broker that is down.
             "max_retries": 1,
+            "interval_start": 0,
         },
         "worker_send_task_events": False,  # Flower asks for them when it is there
         "worker_hijack_root_logger": False,

@@ -44,5 +44,9 @@ class Refused(NotificationsError, PermanentError):
     """The mail server refuses this message for good (SMTP 5xx)."""
 
 
+class Deferred(NotificationsError):
+    """The mail server does not take this message now (SMTP 4xx); retried."""
+
+
 class Unsendable(NotificationsError, PermanentError):
     """The message cannot be built: a header cannot hold what it should."""

@@ -13,7 +13,7 @@ from typing import Any
 from django.conf import settings
 from django.core.mail import EmailMessage, get_connection
 
-from notifications.errors import Refused
+from notifications.errors import Deferred, Refused
 
 IDLE_LIMIT = 30.0
 MESSAGES_LIMIT = 100
@@ -38,7 +38,8 @@ def send(message: EmailMessage) -> None:
 
     Raises:
         Refused: the server refuses the recipient or the message for good (5xx).
-        Exception: anything else, such as a 4xx answer or no connection; worth trying again.
+        Deferred: the server does not take it now (4xx).
+        Exception: anything else, such as no connection; worth trying again.
     """
     kept = _has_connection()
     try:
@@ -64,12 +65,10 @@ def _send(message: EmailMessage) -> None:
         message.send()
     except smtplib.SMTPRecipientsRefused as error:
         code, answer = next(iter(error.recipients.values()))
-        _raise_if_refused(code, answer)
-        raise
+        raise _error(code, answer) from None
     except smtplib.SMTPDataError as error:
         close()
-        _raise_if_refused(error.smtp_code, error.smtp_error)
-        raise
+        raise _error(error.smtp_code, error.smtp_error) from None
     except BaseException:
         close()
         raise
@@ -77,10 +76,11 @@ def _send(message: EmailMessage) -> None:
     _kept.messages += 1
 
 
-def _raise_if_refused(code: int, answer: bytes | str) -> None:
+def _error(code: int, answer: bytes | str) -> Refused | Deferred:
+    words = answer.decode(errors="replace") if isinstance(answer, bytes) else answer
     if 500 <= code < 600:
-        words = answer.decode(errors="replace") if isinstance(answer, bytes) else answer
-        raise Refused(f"The mail server refused it: {code} {words}")
+        return Refused(f"The mail server refused it: {code} {words}")
+    return Deferred(f"The mail server does not take it now: {code} {words}")
 
 
 def _settings() -> tuple[Any, ...]:

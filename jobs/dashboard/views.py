@@ -13,7 +13,7 @@ from jobs.dashboard.filters import DeadLetterFilterForm, JobFilterForm
 from jobs.dashboard.pages import render, staff_view
 from jobs.models import Job
 from jobs.permissions import may_view
-from jobs.selectors import Minute, QueueOverview
+from jobs.selectors import Minute, QueueOverview, WorkerView
 from jobs.states import FINAL, State
 from jobs.task import registry
 
@@ -39,7 +39,7 @@ def queue_figures() -> dict[str, Any]:
     overviews = selectors.queue_overviews(workers=workers)
     return {
         "queues": overviews,
-        "totals": _totals(overviews),
+        "totals": _totals(overviews, workers),
         "bars": throughput_bars(_together(overviews)),
         "workers": workers,
         "alive": sum(view.is_alive for view in workers),
@@ -57,12 +57,12 @@ def _together(overviews: list[QueueOverview]) -> list[Minute]:
     ]
 
 
-def _totals(overviews: list[QueueOverview]) -> dict[str, Any]:
+def _totals(overviews: list[QueueOverview], workers: list[WorkerView]) -> dict[str, Any]:
     ages = [item.oldest_due_seconds for item in overviews if item.oldest_due_seconds is not None]
     return {
         "waiting": sum(item.waiting for item in overviews),
         "running": sum(item.depth[State.RUNNING] for item in overviews),
-        "slots": sum(item.slots for item in overviews),
+        "slots": sum(view.worker.concurrency for view in workers if view.is_alive),
         "scheduled": sum(item.depth[State.SCHEDULED] for item in overviews),
         "succeeded": sum(item.finished(State.SUCCEEDED) for item in overviews),
         "dead": sum(item.finished(State.DEAD) for item in overviews),

@@ -151,7 +151,7 @@ def test_discard_and_cancelled_end_the_job_without_a_dead_letter() -> None:
 
 
 def test_secrets_are_masked_in_the_text_and_the_traceback_causes_included() -> None:
-    secret = "-".join(["hunter22", "secret"])
+    secret = "hunter22-secret"
     error = ValueError(f"cannot log in with {secret}")
     error.__cause__ = OSError(f"refused: {secret}")
     told = settlement(raised(error), secrets=[secret, ""])

@@ -1,0 +1,1 @@
+"""What the Makefile, the containers and the documentation are made with."""

@@ -1,0 +1,165 @@
+"""What people do in the admin, in a real browser, against the stack with its real workers."""
+
+import json
+import re
+import shutil
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.test import override_settings
+from django.utils import timezone
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from jobs.models import Job
+from jobs.states import State
+from jobs.tasks import probe
+from notifications.task_helpers import queue_password_reset_email
+from tenants.models import Member, Role, Tenant, User
+from tests.conftest import Live, wait_until
+
+pytestmark = pytest.mark.processes
+
+PASSWORD = "correct horse battery staple"
+#: Chromium looks up nothing outside of the page.
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+GUARDED = [
+    "/admin/", "/admin/queues/", "/admin/queues/jobs/", "/admin/queues/dead-letters/",
+    "/admin/queues/run/", "/admin/jobs/auditentry/", "/admin/sales/order/", "/api/queues/stats",
+    "/api/jobs/email", "/api/dead-letters", "/api/health/queues", "/metrics",
+]  # fmt: skip
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as response:
+            return bool(response.status == 200)
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def site(live: Live) -> Iterator[str]:
+    """The address of a running stack."""
+    # The site does not know the quick hashes of the tests.
+    hashers = ["django.contrib.auth.hashers.PBKDF2PasswordHasher"]
+    with override_settings(PASSWORD_HASHERS=hashers):
+        yield from running_site(live)
+
+
+def running_site(live: Live) -> Iterator[str]:
+    facts = Path(settings.DATA_DIR) / "run" / "stack.json"
+    facts.unlink(missing_ok=True)
+    process = live.start("stack", "--no-flower", "--port", "18437")
+    wait_until(facts.exists, within=60)
+    address = str(json.loads(facts.read_text())["site"])
+    wait_until(lambda: answers(f"{address}/api/health/live"), within=60)
+    yield address
+    live.stop(process)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def database_beside_the_browser() -> Iterator[None]:
+    """Playwright keeps an event loop in this thread, which Django takes for asynchronous code."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+        yield
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    found = (
+        shutil.which("chromium")
+        or shutil.which("chromium-browser")
+        or shutil.which("google-chrome")
+    )
+    if found is None:
+        pytest.fail("no Chromium: run scripts/system_packages.sh test")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+def log_in(page: Page, site: str, username: str) -> None:
+    page.goto(f"{site}/admin/login/")
+    page.fill("input[name=username]", username)
+    page.fill("input[name=password]", PASSWORD)
+    with page.expect_navigation():
+        page.click("button[type=submit]")
+
+
+def refuse(answers: dict[str, str]) -> None:
+    path = Path(settings.DATA_DIR) / "mail" / "refusals.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(answers))
+
+
+def test_an_operator_sees_the_dashboard_move_and_replays_a_dead_letter(
+    live: Live, site: str, browser: Browser
+) -> None:
+    User.objects.create_superuser("admin", "admin@erp.example", PASSWORD)
+    refuse({"ann@closed.example": "550 5.2.1 Mailbox closed"})
+    delivery = queue_password_reset_email(
+        to="ann@closed.example",
+        recipient_name="Ann",
+        reset_link="https://erp.example/reset/4711",
+        expires_at=timezone.now() + timedelta(hours=1),
+    )
+    wait_until(lambda: Job.objects.get(id=delivery.job_id).state == State.DEAD)
+
+    page = browser.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    log_in(page, site, "admin")
+    page.goto(f"{site}/admin/queues/")
+    row = page.locator("tr", has_text="one message to one person")
+    before = row.inner_text()
+    for _ in range(10):
+        probe.using(queue="email").enqueue(label="seen", sleep_ms=300)
+    expect(row).not_to_have_text(before, timeout=15_000)  # without reloading the page
+    wait_until(lambda: Job.objects.filter(task="jobs.probe", state=State.SUCCEEDED).count() == 10)
+    expect(row).to_contain_text("10", timeout=15_000)
+
+    refuse({})
+    page.goto(f"{site}/admin/queues/dead-letters/")
+    page.locator("a", has_text="notifications.email_password_reset").click()
+    assert "4711" not in page.content(), "a secret is masked"
+    page.locator("button", has_text=re.compile("^Replay")).first.click()
+    page.locator("a", has_text="notifications.email_password_reset").first.wait_for()
+    replay = wait_until(lambda: Job.objects.filter(replay_of_id=delivery.job_id).first())
+    wait_until(lambda: Job.objects.get(id=replay.id).state == State.SUCCEEDED)
+    page.goto(f"{site}/admin/queues/jobs/{replay.id}/")
+    expect(page.locator("main, body").first).to_contain_text("succeeded", timeout=15_000)
+    page.goto(f"{site}/admin/queues/dead-letters/")
+    expect(page.locator("button", has_text=re.compile("^Replay$"))).to_have_count(0)
+    assert errors == []
+
+
+def test_a_member_without_staff_rights_reaches_nothing(
+    live: Live, site: str, browser: Browser
+) -> None:
+    tenant = Tenant.objects.create(slug="acme", name="Acme")
+    member = User.objects.create_user("bob", "bob@acme.example", PASSWORD)
+    Member.objects.create(tenant=tenant, user=member, role=Role.OWNER)
+    page = browser.new_page()
+    log_in(page, site, "bob")
+    for path in GUARDED:
+        response = page.goto(f"{site}{path}")
+        assert response is not None
+        refused = response.status in {401, 403} or "/admin/login/" in page.url
+        assert refused, f"{path} answered {response.status} at {page.url}"
+    for path in GUARDED:
+        try:
+            with urllib.request.urlopen(f"{site}{path}", timeout=10) as answer:
+                assert "/admin/login/" in answer.url, path
+        except urllib.error.HTTPError as error:
+            assert error.code in {401, 403}, path
+            error.close()
