@@ -6,7 +6,7 @@ Each setting answers a fault of the Redis transport that was measured; see
 
 from typing import Any
 
-from kombu import Queue
+from kombu import Exchange, Queue
 
 from jobs.queues import QUEUES
 
@@ -18,13 +18,13 @@ def celery_settings(broker_url: str) -> dict[str, Any]:
         "result_backend": "jobs.result_backend.JobsBackend",
         "task_ignore_result": True,  # settlement writes the result, in its own transaction
         "task_track_started": False,
-        "task_queues": [Queue(name) for name in QUEUES],
+        "task_queues": [Queue(name, Exchange(""), routing_key=name) for name in QUEUES],
         "task_default_queue": "maintenance",
         "task_create_missing_queues": False,
         # Acknowledged when received: what a lost worker ran is known from its lease, and late
-        # acknowledgement would only run it twice.
+        # acknowledgement would only run it twice. A prefork worker is started with
+        # --disable-prefetch on top: no message waits behind a long job.
         "task_acks_late": False,
-        "worker_disable_prefetch": True,
         "worker_prefetch_multiplier": 1,
         "accept_content": ["json"],
         "task_serializer": "json",

@@ -9,11 +9,12 @@ from django.db import connection
 
 from jobs.executor import carry
 from jobs.models import Job
-from jobs.transitions import Settlement
+from jobs.transitions import NOT_PAUSED, Settlement
 
-_DUE = """
-    SELECT id FROM jobs_job
+_DUE = f"""
+    SELECT id FROM jobs_job AS j
     WHERE state IN ('scheduled', 'available', 'queued') AND scheduled_at <= clock_timestamp()
+      AND {NOT_PAUSED}
     ORDER BY priority, scheduled_at LIMIT 100
 """
 

@@ -4,6 +4,7 @@ So it is right from the first moment on, PENDING and RETRY included, and cannot 
 late message. Nothing is ever stored through it: the settlement writes the result.
 """
 
+import builtins
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +23,10 @@ _CELERY_STATE = {
     State.CANCELLED: states.REVOKED,
     State.DEAD: states.FAILURE,
 }
+
+
+def _module_of(error_type: str) -> str:
+    return "builtins" if hasattr(builtins, error_type) else "jobs.errors"
 
 
 class JobsBackend(DatabaseBackend):  # type: ignore[misc]
@@ -45,10 +50,11 @@ class JobsBackend(DatabaseBackend):  # type: ignore[misc]
             status = _CELERY_STATE[state]
         result: Any = job.result
         if state in {State.DEAD, State.CANCELLED} or status == states.RETRY:
+            revoked = status == states.REVOKED  # what Celery's callers catch, whatever the reason
             result = {
-                "exc_type": job.error_type or "TaskRevokedError",
+                "exc_type": "TaskRevokedError" if revoked else job.error_type,
                 "exc_message": [job.error],
-                "exc_module": "jobs.errors",
+                "exc_module": "celery.exceptions" if revoked else _module_of(job.error_type),
             }
         return meta | {
             "status": status,

@@ -41,7 +41,8 @@ def settlement_of(
     match error:
         case RetryLater():
             at = error.at.isoformat() if error.at else None
-            delay = transitions.seconds(error.after)
+            # Without a time it would come back at once, and again, without end.
+            delay = wait(backoff, 1) if error.after is None else transitions.seconds(error.after)
             return replace(settlement, move=Move.SNOOZED, run_at=at, delay=delay)
         case Discard():
             return replace(settlement, move=Move.DISCARDED)

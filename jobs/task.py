@@ -18,6 +18,7 @@ from celery.result import AsyncResult
 from pydantic import BaseModel
 
 from jobs import payload
+from jobs.context import job_context
 from jobs.errors import EnqueueError, UnknownTask
 from jobs.models import Job, Priority
 from jobs.queues import Backoff, get_queue
@@ -177,6 +178,8 @@ class JobTask(CeleryTask, Generic[P, R]):
     ) -> AsyncResult[Any]:
         """Celery's own way in: makes a job too. ``countdown`` (seconds) and ``eta`` become rows.
 
+        Beat names its schedule in the headers, and the job's row says so.
+
         Raises:
             EnqueueError: an argument is positional, or something is to follow by Celery's canvas,
                 which would be lost with its message.
@@ -192,7 +195,9 @@ class JobTask(CeleryTask, Generic[P, R]):
         ).options
         from jobs.enqueue import enqueue
 
-        job = enqueue(self, kwargs or {}, replace(options, job_id=task_id))
+        schedule = (celery_options.get("headers") or {}).get("periodic_task_name")
+        with job_context(actor=f"schedule:{schedule}" if schedule else None):
+            job = enqueue(self, kwargs or {}, replace(options, job_id=task_id))
         return AsyncResult(str(job.id), app=self.app)
 
     def publish(self, job_id: str, *, queue: str, dispatch: int, producer: Any = None) -> None:

@@ -33,7 +33,8 @@ _AUDIT = """
     FROM moved
 """
 
-_NOT_PAUSED = """
+#: Says of the job ``j`` that its queue is not paused.
+NOT_PAUSED = """
     NOT EXISTS (SELECT 1 FROM jobs_queuestate q
                 WHERE q.name = j.queue AND q.paused_at IS NOT NULL)
 """
@@ -183,7 +184,7 @@ def claim(ids: Iterable[UUID | str], *, worker: UUID | None) -> list[Claimed]:
                 lease_until = clock_timestamp() + make_interval(secs => timeout + %s),
                 worker = %s, pid = %s, started_at = clock_timestamp(), progress = NULL
             WHERE id = ANY(%s) AND state = ANY(%s) AND scheduled_at <= clock_timestamp()
-              AND {_NOT_PAUSED}
+              AND {NOT_PAUSED}
             RETURNING *
         ), entries AS ({
         _AUDIT.format(actor="%s", move="'claimed'", detail="jsonb_build_object('attempt', attempt)")
@@ -306,7 +307,7 @@ def stage(limit: int, lost: Sequence[str]) -> list[tuple[UUID, str, str, int]]:
                    OR (queue = ANY(%s)
                        AND published_at < clock_timestamp() - make_interval(secs => %s))
                    OR published_at < clock_timestamp() - make_interval(secs => %s))
-              AND {_NOT_PAUSED}
+              AND {NOT_PAUSED}
             ORDER BY priority, scheduled_at LIMIT %s
             FOR UPDATE SKIP LOCKED
         ), moved AS (

@@ -144,7 +144,7 @@ def _task(definition: Any) -> str:
         for name, definition in schema.get("$defs", {}).items()
         if (shape := definition.get("properties"))
     )  # fmt: skip
-    description = " ".join(definition.description.split())
+    description = " ".join(definition.description.split()).replace("``", "`")
     return (
         f"## {definition.name}\n\n{description}\n\n{', '.join(facts)}.\n\n{arguments}"
         f"{_values(schema)}{shapes}"
@@ -161,7 +161,7 @@ def _values(schema: dict[str, Any]) -> str:
 
 _FORMATS = {
     "date": "date",
-    "date-time": "time with offset",
+    "date-time": "date and time",
     "uuid": "UUID",
     "email": "e-mail address",
 }

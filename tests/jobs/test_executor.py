@@ -74,7 +74,6 @@ def test_what_the_body_returns_is_kept_as_the_result(result: Any) -> None:
 @pytest.mark.parametrize(
     "result",
     [Decimal("1.5"), {1, 2}, object(), float("nan"), {"a": [float("inf")]}, "a\x00b", "\ud800"],
-    ids=ascii,
 )
 @pytest.mark.parametrize("atomic", [False, True])
 def test_a_result_that_cannot_be_kept_is_a_permanent_error(result: Any, atomic: bool) -> None:

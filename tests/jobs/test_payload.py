@@ -120,7 +120,6 @@ def problems(model: type[BaseModel], arguments: dict[str, Any]) -> dict[str, str
         (Renamed, {"givenName": "Ann"}, {"given_name": "Ann"}),
         (Annotated[str, Field(alias="other")], "x", "x"),
     ],
-    ids=str,
 )
 def test_what_is_accepted_at_enqueue_is_what_arrives_at_the_run(
     annotation: Any, value: Any, kept: Any
@@ -213,7 +212,6 @@ def test_a_task_may_take_no_arguments() -> None:
         (Any, print),
         (str, b"\xff\xfe"),
     ],
-    ids=ascii,
 )
 def test_what_does_not_fit_is_refused_and_names_its_field(annotation: Any, value: Any) -> None:
     (field,) = problems(taking(annotation), {"value": value})
@@ -323,7 +321,6 @@ def test_a_refused_secret_does_not_appear_in_the_error() -> None:
         Secret[int],
         Annotated[list[SecretStr], Field(max_length=3)],
     ],
-    ids=str,
 )
 def test_a_secret_inside_another_type_is_refused_where_the_task_is_declared(
     annotation: Any,

@@ -10,7 +10,7 @@ from celery.result import AsyncResult
 from django_celery_results.models import TaskResult
 
 from jobs import job_task
-from jobs.errors import Discard
+from jobs.errors import Discard, PermanentError
 from jobs.states import Move, State
 from jobs.tasks import probe
 from jobs.testing import run_jobs
@@ -66,12 +66,23 @@ def test_the_result_is_what_the_body_returned() -> None:
     assert result.get(timeout=1) == {"sum": 5}
 
 
-@pytest.mark.parametrize("name", ["ValueError", "InvalidPayload", "NoSuchInvoice", "RetryLater"])
-def test_the_failure_of_a_dead_job_is_raised_to_who_asks(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "caught_as"),
+    [
+        ("ValueError", ValueError),
+        ("PermanentError", PermanentError),
+        ("InvalidPayload", Exception),
+        ("UnicodeDecodeError", Exception),
+        ("NoSuchInvoice", Exception),
+    ],
+)
+def test_the_failure_of_a_dead_job_is_raised_to_who_asks(
+    name: str, caught_as: type[Exception]
+) -> None:
     claimed = claim(probe.enqueue(label="x").id)
     settle(claimed, Move.DIED, error_type=name, error="the invoice is gone")
     result = result_of(claimed.id)
-    with pytest.raises(Exception, match="the invoice is gone"):
+    with pytest.raises(caught_as, match="the invoice is gone"):
         result.get(timeout=1)
     assert "the invoice is gone" in str(result.result)
     assert result.get(timeout=1, propagate=False) is not None

@@ -127,8 +127,7 @@ def test_retry_later_names_its_time_and_costs_nothing_even_at_the_last_attempt()
     at = datetime(2031, 1, 1, 9, tzinfo=UTC)
     for error, delay, run_at in (
         (RetryLater("busy", after=timedelta(minutes=2)), 120.0, None),
-        (RetryLater("closed", at=at), 0.0, at.isoformat()),
-        (RetryLater("now"), 0.0, None),
+        (RetryLater("now", after=timedelta(0)), 0.0, None),
     ):
         told = settlement(error, claimed(failures=4))
         assert (told.move, told.failures, told.delay, told.run_at) == (
@@ -138,6 +137,14 @@ def test_retry_later_names_its_time_and_costs_nothing_even_at_the_last_attempt()
             run_at,
         )
         assert told.traceback == ""
+    dated = settlement(RetryLater("closed", at=at), claimed(failures=4))
+    assert (dated.move, dated.failures, dated.run_at) == (Move.SNOOZED, 0, at.isoformat())
+
+
+def test_retry_later_without_a_time_waits_like_a_first_retry() -> None:
+    told = settlement(RetryLater("busy"), claimed(failures=3))
+    assert (told.move, told.failures) == (Move.SNOOZED, 0)
+    assert 5 <= told.delay <= 10
 
 
 def test_discard_and_cancelled_end_the_job_without_a_dead_letter() -> None:

@@ -176,13 +176,12 @@ def test_signatures_and_groups_make_durable_jobs() -> None:
     probe.s(label="one").delay()
     probe.si(label="two").set(queue="email").apply_async(countdown=60)
     group(probe.s(label="three"), probe.s(label="four")).apply_async()
-    kept = Job.objects.values_list("payload__label", "queue", "state").order_by("id")
-    assert list(kept) == [
+    assert set(Job.objects.values_list("payload__label", "queue", "state")) == {
         ("one", "maintenance", "queued"),
         ("two", "email", "scheduled"),
         ("three", "maintenance", "queued"),
         ("four", "maintenance", "queued"),
-    ]
+    }
 
 
 @pytest.mark.django_db

@@ -120,6 +120,8 @@ class Command(BaseCommand):
                 str(lane.concurrency),
                 "--hostname",
                 f"{lane.pool}-{worker.hex[:8]}@%h",
+                # A pool of threads does not wake the loop that fetches: it would starve.
+                *(["--disable-prefetch"] if lane.pool == "prefork" else []),
                 "--without-gossip",
                 "--without-mingle",
                 "--loglevel",
