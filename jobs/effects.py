@@ -12,13 +12,16 @@ from uuid import UUID
 from django.db import connection
 from django.db.models.functions import Now
 
-from jobs.errors import NotPossible, PermanentError
+from jobs.errors import NotPossible, PermanentError, RetryLater
 from jobs.models import Effect
 from jobs.running import current_job
 
 T = TypeVar("T")
 
 _NO_JOB = UUID(int=0)
+
+#: After these, the effect did not happen for sure.
+_DID_NOT_HAPPEN = (PermanentError, RetryLater, ConnectionRefusedError)
 
 #: Tests run whole flows inside one transaction; see ``jobs.testing``.
 allow_in_transaction = False
@@ -27,8 +30,9 @@ allow_in_transaction = False
 def once(key: str, call: Callable[[], T], *, on_unknown: Literal["repeat", "hold"] = "repeat") -> T:
     """Do ``call`` unless it was finished before; returns what it gave (JSON) then or now.
 
-    When ``call`` raises, the effect did not happen, as far as anybody can know, and the record of
-    its beginning goes: a retry does it again.
+    When ``call`` raises :class:`PermanentError`, :class:`RetryLater` or ``ConnectionRefusedError``,
+    the effect did not happen, and the record of its beginning goes. After any other error (a timeout, say) nobody
+    knows, as after a crash, and ``on_unknown`` decides at the next try.
 
     Raises:
         NotPossible: inside a transaction, where the record could not be committed first.
@@ -50,7 +54,7 @@ def once(key: str, call: Callable[[], T], *, on_unknown: Literal["repeat", "hold
         )
     try:
         receipt: Any = call()
-    except Exception:
+    except _DID_NOT_HAPPEN:
         Effect.objects.filter(key=key, state=Effect.State.STARTED).delete()
         raise
     Effect.objects.filter(key=key).update(

@@ -32,6 +32,10 @@ class JobFailed(Exception):
     """What Celery and Flower see of a dead job; the reason is on its row, not in Redis."""
 
 
+class TaskExited(Exception):
+    """A body must not end its worker: it failed."""
+
+
 def this_worker() -> UUID | None:
     """Return the id of the worker this process belongs to, or None outside of one."""
     named = os.environ.get("JOBS_WORKER_ID")
@@ -153,6 +157,10 @@ def _call(
     token = current.set(running)
     try:
         return task.run(**arguments)
+    except SystemExit as error:
+        if type(error) is not SystemExit:  # Celery's own, by which a worker ends
+            raise
+        raise TaskExited("The task called sys.exit().") from error
     finally:
         current.reset(token)
 

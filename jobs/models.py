@@ -50,7 +50,7 @@ class Job(models.Model):
     )
 
     #: Executions begun, whatever came of them; the number of the newest attempt.
-    attempt = models.SmallIntegerField(default=0)
+    attempt = models.IntegerField(default=0)
     failures = models.SmallIntegerField(default=0)
     crashes = models.SmallIntegerField(default=0)
     #: Failures and crashes together that end it as a dead letter.
@@ -140,7 +140,7 @@ class Attempt(models.Model):
 
     id = models.BigAutoField(primary_key=True)
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="attempts")
-    number = models.SmallIntegerField()
+    number = models.IntegerField()
     outcome = models.CharField(max_length=16, choices=Outcome.choices)
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField()
@@ -305,7 +305,7 @@ class ProbeRun(models.Model):
     id = models.BigAutoField(primary_key=True)
     label = models.CharField(max_length=200, db_index=True)
     job_id = models.UUIDField()
-    attempt = models.SmallIntegerField()
+    attempt = models.IntegerField()
     worker = models.UUIDField(null=True)
     pid = models.IntegerField()
     started_at = models.DateTimeField()

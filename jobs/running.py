@@ -36,7 +36,7 @@ class RunningJob:
             LeaseLost: the job was taken back, and another attempt may run already. Let it pass.
         """
         write = "" if self.atomic else "UPDATE jobs_job SET progress = %s "
-        told = json.dumps({"done": done, "total": total, "note": note[:200]})
+        told = json.dumps({"done": done, "total": total, "note": note.replace("\x00", "")[:200]})
         with connection.cursor() as cursor:
             if write:
                 cursor.execute(

@@ -228,10 +228,18 @@ def settle(settlements: Sequence[Settlement], *, actor: str | None = None) -> se
     """
     sql = f"""
         WITH ended AS (
-            SELECT * FROM jsonb_to_recordset(%s::jsonb) AS r(
+            SELECT r.id, r.lease, outcome, delay, run_at, r.result, r.error_type, r.error,
+                   traceback, reason, r.failures, r.crashes,
+                   -- What a person wanted cancelled is not run again.
+                   CASE WHEN unwanted THEN 'cancelled' ELSE r.state END AS state,
+                   CASE WHEN unwanted THEN 'cancelled' ELSE move END AS move
+            FROM jsonb_to_recordset(%s::jsonb) AS r(
                 id uuid, lease uuid, move text, state text, outcome text, delay double precision,
                 run_at timestamptz, result jsonb, error_type text, error text, traceback text,
                 reason text, failures smallint, crashes smallint)
+            JOIN jobs_job AS asked ON asked.id = r.id
+            CROSS JOIN LATERAL (SELECT asked.cancel_requested_at IS NOT NULL
+                                       AND r.state = ANY(%s) AS unwanted) AS wish
         ), moved AS (
             UPDATE jobs_job AS j
             SET state = e.state, lease = NULL, lease_until = NULL,
@@ -288,7 +296,7 @@ def settle(settlements: Sequence[Settlement], *, actor: str | None = None) -> se
     later = [State.SCHEDULED, State.AVAILABLE]
     name = actor or process_name()
     with connection.cursor() as cursor:
-        cursor.execute(sql, [json.dumps(rows, default=str), later, final, name, name])
+        cursor.execute(sql, [json.dumps(rows, default=str), later, later, final, name, name])
         return {row[0] for row in cursor.fetchall()}
 
 

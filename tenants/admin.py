@@ -29,7 +29,7 @@ class MemberInline(TabularInline):
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, ModelAdmin):
+class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg] # takes none at run time
     """People who can log in."""
 
     form = UserChangeForm

@@ -22,7 +22,9 @@ def test_beat_makes_durable_jobs_of_the_schedules_of_each_zone_in_use(live: Live
         kwargs=json.dumps({"zone": "Europe/Athens"}), one_off=True,
     )  # fmt: skip
     live.start("beat")
-    job = wait_until(lambda: Job.objects.filter(task="inventory.check_stock_of_zone").first())
+    fired = Job.objects.filter(task="inventory.check_stock_of_zone")
+    wait_until(fired.exists)
+    job = fired.get()
     assert job.enqueued_by == "schedule:soon"
     assert job.payload == {"zone": "Europe/Athens"}
     wait_until(lambda: live.redis.llen("inventory") == 1)

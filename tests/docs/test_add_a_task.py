@@ -25,7 +25,9 @@ TASK = "inventory.close_warehouse"
 
 def blocks(language: str) -> list[str]:
     """Return the page's code in this language."""
-    found: list[str] = re.findall(rf"^```{language}\n(.*?)^```", PAGE.read_text(), re.M | re.S)
+    found: list[str] = re.findall(
+        rf"^```{language}\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL
+    )
     return found
 
 
@@ -71,7 +73,7 @@ def test_the_page_has_a_service_a_task_a_helper_and_a_test() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    re.findall(r"^def (test_\w+)", "".join(blocks("python")), re.M),
+    re.findall(r"^def (test_\w+)", "".join(blocks("python")), re.MULTILINE),
 )
 @pytest.mark.django_db
 def test_the_tests_of_the_page_pass(name: str, added: dict[str, Any]) -> None:
@@ -82,7 +84,9 @@ def test_the_tests_of_the_page_pass(name: str, added: dict[str, Any]) -> None:
 @pytest.mark.django_db
 def test_the_command_of_the_page_runs_the_task(added: dict[str, Any]) -> None:
     warehouse = ensure_default_warehouse(make_tenant(slug="acme"))
-    (command,) = re.findall(r"^\$ \S+python manage\.py (.*)$", "".join(blocks("console")), re.M)
+    (command,) = re.findall(
+        r"^\$ \S+python manage\.py (.*)$", "".join(blocks("console")), re.MULTILINE
+    )
     call_command(*shlex.split(command))
     job = Job.objects.get(task=TASK)
     assert (job.state, job.tenant) == ("succeeded", "acme")

@@ -84,6 +84,16 @@ def test_an_effect_that_was_refused_did_not_happen_and_is_tried_again(
     assert effects.once(KEY, post, on_unknown=on_unknown) == "sent"
 
 
+@pytest.mark.processes
+def test_after_a_timeout_nobody_knows_so_it_is_repeated_or_held(live: Live) -> None:
+    post = Post(TimeoutError("no answer"), "sent")
+    with pytest.raises(TimeoutError):
+        effects.once(KEY, post, on_unknown="hold")
+    with pytest.raises(PermanentError, match="may have happened"):
+        effects.once(KEY, post, on_unknown="hold")
+    assert effects.once(KEY, post, on_unknown="repeat") == "sent"
+
+
 @pytest.mark.django_db
 def test_inside_a_transaction_it_is_refused_before_it_happens() -> None:
     post = Post("sent")

@@ -1,5 +1,6 @@
 """Claim, run, settle: what becomes of a body's work, whatever the body does."""
 
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
@@ -458,3 +459,33 @@ def test_the_attempts_of_a_queue_are_the_attempts_of_its_jobs() -> None:
 
 def test_the_errors_of_enqueueing_do_not_end_a_job_for_good() -> None:
     assert not issubclass(InvalidPayload, PermanentError)
+
+
+@pytest.mark.django_db
+def test_a_body_that_calls_sys_exit_has_failed_and_ends_no_worker() -> None:
+    @job_task(name="tests.leave", queue="email")
+    def leave() -> None:
+        sys.exit(3)
+
+    job = leave.enqueue()
+    run_jobs()
+    attempt = Attempt.objects.get(job_id=job.id)
+    assert (attempt.outcome, attempt.error_type) == ("failed", "TaskExited")
+
+
+@pytest.mark.django_db
+def test_what_a_person_wanted_cancelled_is_not_retried_when_it_fails() -> None:
+    @job_task(name="tests.unwanted", queue="email")
+    def unwanted() -> None:
+        running = current_job()
+        assert running is not None
+        operations.cancel(running.id, actor="user:ann")
+        raise ValueError("it failed as well")
+
+    job = unwanted.enqueue()
+    run_jobs()
+    job.refresh_from_db()
+    assert (job.state, job.failures) == ("cancelled", 1)
+    assert job.finished_at is not None
+    last = AuditEntry.objects.filter(subject_id=str(job.id)).latest("id")
+    assert last.action == "job.cancelled"
