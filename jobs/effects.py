@@ -31,8 +31,8 @@ def once(key: str, call: Callable[[], T], *, on_unknown: Literal["repeat", "hold
     """Do ``call`` unless it was finished before; returns what it gave (JSON) then or now.
 
     When ``call`` raises :class:`PermanentError`, :class:`RetryLater` or ``ConnectionRefusedError``,
-    the effect did not happen, and the record of its beginning goes. After any other error (a timeout, say) nobody
-    knows, as after a crash, and ``on_unknown`` decides at the next try.
+    the effect did not happen, and the record of its beginning goes. After any other error, such as
+    a timeout, nobody knows, as after a crash, and ``on_unknown`` decides at the next try.
 
     Raises:
         NotPossible: inside a transaction, where the record could not be committed first.
