@@ -2,9 +2,9 @@
 
 import os
 
-from celery import Celery
+from jobs.carrier import JobsCelery
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "erp.settings")
 
-app = Celery("erp")
+app = JobsCelery("erp")
 app.config_from_object("erp.settings:CELERY")

@@ -51,6 +51,8 @@ class Environment(BaseModel):
 
     #: PostgreSQL, the truth. Empty: an embedded server under ``data_dir``.
     database_url: Annotated[str, _url_with_scheme("postgres", "postgresql")] = ""
+    #: The URL leads to a pooler in transaction mode, such as PgBouncer.
+    database_transaction_pooling: bool = False
     #: Redis or Valkey, the doorbell. Empty: an embedded server under ``data_dir``.
     redis_url: Annotated[str, _url_with_scheme("redis", "rediss", "unix")] = ""
     #: Where e-mail is handed over. Empty: an embedded sink that keeps it in ``data_dir/mail``.
@@ -65,6 +67,8 @@ class Environment(BaseModel):
     debug: bool = False
     allowed_hosts: Words = ["localhost", "127.0.0.1", "[::1]"]
     csrf_trusted_origins: Words = []
+    #: A proxy ends TLS and sets ``X-Forwarded-Proto``; nothing else can reach the site.
+    behind_tls_proxy: bool = False
     default_from_email: str = "ERP <no-reply@erp.example>"
     #: The site's own address, for links in e-mails.
     site_url: str = "http://localhost:8000"

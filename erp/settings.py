@@ -26,7 +26,8 @@ EMBEDDED_SERVERS = _embedded["DATABASE_URL"] == DATABASE_URL and _embedded["REDI
 
 DEBUG = ENVIRONMENT.debug
 SECRET_KEY = ENVIRONMENT.secret_key or kept_secret(DATA_DIR, "secret_key")
-ALLOWED_HOSTS = ENVIRONMENT.allowed_hosts
+# A health check asks from the machine itself, whatever the site is called.
+ALLOWED_HOSTS = [*ENVIRONMENT.allowed_hosts, "127.0.0.1"]
 CSRF_TRUSTED_ORIGINS = ENVIRONMENT.csrf_trusted_origins
 SITE_URL = ENVIRONMENT.site_url
 FLOWER_URL = ENVIRONMENT.flower_url
@@ -91,6 +92,7 @@ DATABASES = {
         DATABASE_URL,
         conn_max_age=None,  # workers keep theirs; web threads too, checked before each request
         conn_health_checks=True,
+        disable_server_side_cursors=ENVIRONMENT.database_transaction_pooling,
     ),
 }
 DATABASES["default"].setdefault("OPTIONS", {}).setdefault("application_name", "erp")
@@ -135,6 +137,9 @@ DEFAULT_FROM_EMAIL = ENVIRONMENT.default_from_email
 SERVER_EMAIL = ENVIRONMENT.default_from_email
 
 SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SITE_URL.startswith("https://")
+if ENVIRONMENT.behind_tls_proxy:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"
 

@@ -114,6 +114,8 @@ class DeadLetterRow(_Row):
 class JobDetailRow(JobRow):
     """A job with its history."""
 
+    #: Host and process that run it now, or ran it last.
+    worker: str
     result: Any
     follows: list[dict[str, Any]] | None
     attempts: list[AttemptRow]
@@ -128,6 +130,7 @@ class JobDetailRow(JobRow):
         letter = detail.dead_letter
         return cls(
             **dict(job),
+            worker=detail.worker,
             result=detail.job.result,
             follows=detail.job.follows,
             attempts=[AttemptRow.of(timed) for timed in detail.attempts],

@@ -4,12 +4,12 @@ The fields of an e-mail are the arguments of its task. Without a ``delivery_id``
 enqueues one by hand, the delivery row is made by the job itself.
 """
 
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from jobs import Priority, job_task
 from notifications import services
@@ -127,7 +127,7 @@ def email_password_reset(
     to: Address,
     recipient_name: Text,
     reset_link: SecretWebLink,
-    expires_at: datetime,
+    expires_at: AwareDatetime,
     delivery_id: UUID | None = None,
 ) -> None:
     """E-mail a person the link that sets a new password. The link is a secret."""

@@ -256,3 +256,12 @@ def test_a_body_may_call_its_own_task_and_others_directly() -> None:
     receive(factorial, job.id)
     assert Job.objects.get(id=job.id).result == 120
     assert Job.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_send_task_makes_a_durable_job_too() -> None:
+    current_app.send_task("jobs.probe", kwargs={"label": "sent"}, queue="email")
+    job = Job.objects.get()
+    assert (job.payload["label"], job.queue, job.state) == ("sent", "email", "queued")
+    with pytest.raises(UnknownTask):
+        current_app.send_task("jobs.prob", kwargs={"label": "sent"})

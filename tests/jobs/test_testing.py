@@ -8,18 +8,27 @@ from jobs import job_task
 from jobs.effects import once
 from jobs.errors import NotPossible
 from jobs.models import Job
+from jobs.task import JobTask
 from jobs.tasks import probe
 from jobs.testing import assert_enqueued, enqueued_jobs, run_jobs
 
 pytestmark = pytest.mark.django_db
 
 
-@job_task(name="tests.testing_other", queue="email")
-def other(*, tags: list[str] | None = None) -> None:
-    """Do nothing."""
+@pytest.fixture
+def other() -> JobTask[..., None]:
+    """A task of this test's own."""
+
+    @job_task(name="tests.testing_other", queue="email")
+    def task(*, tags: list[str] | None = None) -> None:
+        """Do nothing."""
+
+    return task
 
 
-def test_waiting_jobs_are_listed_the_oldest_first_by_task_or_its_name() -> None:
+def test_waiting_jobs_are_listed_the_oldest_first_by_task_or_its_name(
+    other: JobTask[..., None],
+) -> None:
     first = probe.enqueue(label="first").id
     second = other.enqueue().id
     third = probe.using(delay=timedelta(hours=1)).enqueue(label="third").id
@@ -30,7 +39,9 @@ def test_waiting_jobs_are_listed_the_oldest_first_by_task_or_its_name() -> None:
     assert [job.id for job in enqueued_jobs()] == [third]
 
 
-def test_the_one_job_that_fits_is_found_by_some_of_its_arguments() -> None:
+def test_the_one_job_that_fits_is_found_by_some_of_its_arguments(
+    other: JobTask[..., None],
+) -> None:
     probe.enqueue(label="a")
     wanted = probe.enqueue(label="b", sleep_ms=5)
     other.enqueue(tags=["x"])

@@ -99,6 +99,7 @@ class Command(BaseCommand):
         decide = letters.add_mutually_exclusive_group()
         decide.add_argument("--replay", type=UUID, nargs="+", metavar="ID", default=[])
         decide.add_argument("--discard", type=UUID, nargs="+", metavar="ID", default=[])
+        letters.add_argument("--note", default="", help="why they are discarded, for the audit log")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run the subcommand; errors are one line each, with an exit code that tells them apart."""
@@ -247,7 +248,9 @@ class Command(BaseCommand):
             )
         elif options["discard"]:
             self._each(
-                options["discard"], options, lambda id_: operations.discard(id_, actor=_actor())
+                options["discard"],
+                options,
+                lambda id_: operations.discard(id_, actor=_actor(), note=options["note"]),
             )
         else:
             wanted = DeadLetterFilter(
