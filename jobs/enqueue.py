@@ -17,6 +17,7 @@ from django.db import transaction
 
 from jobs import payload as payloads
 from jobs import transitions
+from jobs.breaker import breaker
 from jobs.context import current_context
 from jobs.errors import InvalidPayload
 from jobs.models import Job, Priority
@@ -122,7 +123,7 @@ def _insert(
         run_at=_aware(definition.name, options.run_at),
         delay=transitions.seconds(options.delay),
     )
-    (inserted,) = transitions.insert([new])
+    (inserted,) = transitions.insert([new], broker_is_up=not breaker.is_open)
     if inserted.state == "queued":
         transaction.on_commit(partial(publish, [(inserted.id, new.task, queue, 1)]), robust=True)
     return Job(

@@ -1,19 +1,24 @@
 """Publishing: ring the doorbell for jobs whose rows are committed.
 
 A message carries the job's id and its dispatch number, nothing else. A failed publish costs
-latency only: the jobs become ``available`` again, and the stager rings later.
+latency only: the jobs become ``available`` again, and the stager rings later. The caller waits for
+Redis no longer than the timeouts here, once, and then not at all while the breaker is open.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from uuid import UUID
 
 import structlog
 from celery import current_app
 from django.db import DatabaseError
+from kombu import Connection
 from kombu.exceptions import OperationalError
+from kombu.pools import producers
 from redis import RedisError
 
 from jobs import transitions
+from jobs.breaker import breaker
 from jobs.errors import UnknownTask
 from jobs.task import get_task
 
@@ -23,10 +28,21 @@ log = structlog.get_logger(__name__)
 Message = tuple[UUID, str, str, int]
 
 
-def publish(messages: Sequence[Message]) -> bool:
-    """Put these jobs on their Redis queues. Never raises; returns whether Redis took them all."""
+#: Seconds for Redis to accept a connection, and to answer: of a publish, not of a worker's wait.
+CONNECT_TIMEOUT, ANSWER_TIMEOUT = 0.2, 0.4
+
+
+def publish(messages: Sequence[Message], *, insist: bool = False) -> bool:
+    """Put these jobs on their Redis queues. Never raises; returns whether Redis took them all.
+
+    With ``insist`` the breaker is not asked: the caller has just heard from Redis.
+    """
+    if breaker.is_open and not insist:
+        _unpublish(messages)
+        return False
     try:
-        with current_app.producer_pool.acquire(block=True, timeout=2) as producer:
+        connection = _connection(str(current_app.conf.broker_url))
+        with producers[connection].acquire(block=True, timeout=ANSWER_TIMEOUT) as producer:
             if len(messages) == 1:
                 _send(messages[0], producer)
             else:
@@ -38,9 +54,23 @@ def publish(messages: Sequence[Message]) -> bool:
         log.warning(
             "publish_failed", jobs=len(messages), error=type(error).__name__, exc_info=not expected
         )
+        breaker.trip()
         _unpublish(messages)
         return False
+    breaker.reset()
     return True
+
+
+@cache
+def _connection(url: str) -> Connection:
+    """Return what publishers of this process connect with; its timeouts are short."""
+    options = {
+        **current_app.conf.broker_transport_options,
+        "socket_connect_timeout": CONNECT_TIMEOUT,
+        "socket_timeout": ANSWER_TIMEOUT,
+        "max_retries": 0,
+    }
+    return Connection(url, transport_options=options, connect_timeout=CONNECT_TIMEOUT)
 
 
 def _send(message: Message, producer: object) -> None:

@@ -43,7 +43,7 @@ FINAL = frozenset({State.SUCCEEDED, State.CANCELLED, State.DEAD})
 
 #: move -> (states it starts from, states it may end in). An empty start is a new row.
 TRANSITIONS: dict[Move, tuple[frozenset[State], frozenset[State]]] = {
-    Move.ENQUEUED: (frozenset(), frozenset({State.SCHEDULED, State.QUEUED})),
+    Move.ENQUEUED: (frozenset(), frozenset({State.SCHEDULED, State.AVAILABLE, State.QUEUED})),
     Move.PUBLISHED: (WAITING, frozenset({State.QUEUED})),
     Move.UNPUBLISHED: (frozenset({State.QUEUED}), frozenset({State.AVAILABLE})),
     Move.RESUMED: (frozenset({State.QUEUED}), frozenset({State.AVAILABLE})),

@@ -137,11 +137,12 @@ _OUTCOMES = {
 }
 
 
-def insert(new: Sequence[NewJob]) -> list[Inserted]:
+def insert(new: Sequence[NewJob], *, broker_is_up: bool = True) -> list[Inserted]:
     """Insert the jobs in the caller's transaction.
 
     A job that is due is inserted as ``queued``: the caller publishes it right after the commit, and
-    if it dies in between, the stager finds that nothing rings for it.
+    if it dies in between, the stager finds that nothing rings for it. Where the broker is known to
+    be down it is ``available``: the stager publishes it when the broker is back.
     """
     sql = f"""
         WITH moved AS (
@@ -149,11 +150,12 @@ def insert(new: Sequence[NewJob]) -> list[Inserted]:
                 (id, task, queue, state, priority, payload, secrets, tenant, correlation_id,
                  enqueued_by, follows, replay_of_id, attempt, failures, crashes, max_attempts,
                  timeout, scheduled_at, enqueued_at, dispatch, published_at, error_type, error)
-            SELECT id, task, queue, CASE WHEN due THEN 'queued' ELSE 'scheduled' END, priority,
+            SELECT id, task, queue, CASE WHEN rings THEN 'queued' WHEN due THEN 'available'
+                       ELSE 'scheduled' END, priority,
                    payload, decode(secrets, 'base64'), tenant, correlation_id, enqueued_by,
                    NULLIF(follows, 'null'), replay_of, 0, 0, 0, max_attempts, timeout,
-                   at, now(), CASE WHEN due THEN 1 ELSE 0 END, CASE WHEN due THEN now() END, '', ''
-            FROM (SELECT *, at <= now() AS due FROM (
+                   at, now(), rings::int, CASE WHEN rings THEN now() END, '', ''
+            FROM (SELECT *, at <= now() AS due, at <= now() AND %s AS rings FROM (
                 SELECT *, COALESCE(run_at, now() + make_interval(secs => delay)) AS at
                 FROM jsonb_to_recordset(%s::jsonb) AS r(
                     id uuid, task text, queue text, priority smallint, payload jsonb, secrets text,
@@ -165,7 +167,7 @@ def insert(new: Sequence[NewJob]) -> list[Inserted]:
         SELECT id, state, scheduled_at, enqueued_at FROM moved
     """
     with connection.cursor() as cursor:
-        cursor.execute(sql, [json.dumps([asdict(job) for job in new])])
+        cursor.execute(sql, [broker_is_up, json.dumps([asdict(job) for job in new])])
         return [
             Inserted(id=row[0], state=State(row[1]), scheduled_at=row[2], enqueued_at=row[3])
             for row in cursor.fetchall()

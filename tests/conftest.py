@@ -22,6 +22,7 @@ from django.test.utils import setup_databases, teardown_databases
 from pytest_django import Settings
 from pytest_django.plugin import DjangoDbBlocker
 
+from jobs.breaker import breaker
 from notifications import transport
 
 T = TypeVar("T")
@@ -67,6 +68,14 @@ def real_mail(settings: Settings) -> Iterator[None]:
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     yield
     transport.close()
+
+
+@pytest.fixture(autouse=True)
+def closed_breaker() -> Iterator[None]:
+    """A broker that failed in one test is tried again in the next."""
+    breaker.reset()
+    yield
+    breaker.reset()
 
 
 @pytest.fixture

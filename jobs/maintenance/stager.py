@@ -59,7 +59,7 @@ class Stager:
         while True:
             with transaction.atomic():
                 messages = transitions.stage(batch, lost=silent)
-            if messages and not publish(messages):
+            if messages and not publish(messages, insist=True):
                 break
             total += len(messages)
             if len(messages) < batch:
