@@ -46,7 +46,7 @@ def publish(messages: Sequence[Message], *, insist: bool = False) -> bool:
             if len(messages) == 1:
                 _send(messages[0], producer)
             else:
-                with producer.batch():  # type: ignore[attr-defined] # newer than the stubs
+                with producer.batch():
                     for message in messages:
                         _send(message, producer)
     except Exception as error:
