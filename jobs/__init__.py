@@ -9,16 +9,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from jobs.definition import Step
     from jobs.models import Job, Priority
     from jobs.running import current_job
-    from jobs.task import Step, job_task
+    from jobs.task import job_task
 
 __all__ = ["Job", "Priority", "Step", "current_job", "job_task"]
 
 _HOME = {
     "Job": "jobs.models",
     "Priority": "jobs.models",
-    "Step": "jobs.task",
+    "Step": "jobs.definition",
     "current_job": "jobs.running",
     "job_task": "jobs.task",
 }

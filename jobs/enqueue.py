@@ -19,12 +19,13 @@ from jobs import payload as payloads
 from jobs import transitions
 from jobs.breaker import breaker
 from jobs.context import current_context
+from jobs.definition import Options, Step
 from jobs.errors import InvalidPayload
 from jobs.models import Job, Priority
 from jobs.publish import publish
 from jobs.queues import get_queue
 from jobs.running import current_job
-from jobs.task import JobTask, Options, Step, get_task
+from jobs.task import JobTask, get_task
 
 if TYPE_CHECKING:
     AnyTask = JobTask[Any, Any]

@@ -1,7 +1,8 @@
 """The truth about every job: rows in PostgreSQL.
 
 Rows of these tables are written by :mod:`jobs.transitions` and :mod:`jobs.audit` alone. A tenant
-is an opaque key here; the engine knows no domain.
+is an opaque key here; the engine knows no domain. One module for all tables, so that their
+constraints and indexes can be read side by side with the statements of :mod:`jobs.transitions`.
 """
 
 from typing import ClassVar

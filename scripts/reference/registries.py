@@ -6,10 +6,11 @@ from typing import Any
 
 from erp.schedules import SCHEDULES
 from jobs.api.urls import api
+from jobs.definition import Definition
 from jobs.models import Priority
 from jobs.queues import QUEUES
 from jobs.states import FINAL, TRANSITIONS, WAITING, State
-from jobs.task import Definition, registry
+from jobs.task import registry
 from scripts.reference.markdown import duration, table
 
 #: Queues that run as many jobs at a time as the machine has cores.
