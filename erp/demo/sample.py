@@ -41,7 +41,7 @@ class Company:
     people: tuple[Person, ...]
     products: int = 160
     customers: int = 60
-    orders: int = 100
+    orders: int = 70
     clients: int = 40
 
 
