@@ -28,8 +28,17 @@ def main() -> None:
 
         ensure_servers()
     from django.core.management import execute_from_command_line
+    from django.db import OperationalError
 
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except OperationalError as error:
+        sys.exit(
+            f"The database does not answer: {str(error).strip()}\n"
+            "Check DATABASE_URL, or unset it to use the embedded server."
+        )
+    except KeyboardInterrupt:
+        sys.exit("Interrupted.")
 
 
 if __name__ == "__main__":

@@ -114,6 +114,8 @@ def load_products(staging: Staging) -> None:
     staging.execute(_PRODUCTS)
     staging.execute("UPDATE import_rows SET outcome = 'unchanged' WHERE outcome IS NULL")
     staging.execute(_NEW_STOCK, values)
+    # Rows of this very transaction: without fresh statistics the plans loop over all of them.
+    staging.execute("ANALYZE inventory_product, inventory_stock")
     staging.execute(_LOCK_STOCK, values)
     staging.execute(_STOCK, values)
 

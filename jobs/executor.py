@@ -25,7 +25,7 @@ from jobs.transitions import Claimed, Settlement
 log = structlog.get_logger(__name__)
 
 #: Seconds between tries to write a settlement while PostgreSQL restarts.
-_SETTLE_AGAIN_AFTER = (0.05, 0.5, 2.0, 5.0)
+_SETTLE_AGAIN_AFTER = (0.05, 0.5, 2.0, *[5.0] * 120)
 
 
 class JobFailed(Exception):

@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from uuid import UUID
 
 import psutil
@@ -26,6 +27,8 @@ log = structlog.get_logger(__name__)
 
 #: Processes between a child of Celery's pool and the command that started everything.
 _DEPTH = 3
+#: Seconds beyond the grace of the jobs before the keeper kills a worker that does not end.
+_MARGIN_SECONDS = 5
 
 
 class Keeper:
@@ -36,6 +39,7 @@ class Keeper:
         self._supervisor = supervisor
         self._stopping = threading.Event()
         self._stager = Stager()
+        self._celery: list[psutil.Process] = []
         self._beat_at = 0.0
 
     def run(self) -> None:
@@ -45,27 +49,38 @@ class Keeper:
         log.info("keeper_started", workers=[str(worker) for worker in self._workers])
         interval = jobs_settings().STAGER_INTERVAL.total_seconds()
         while not self._stopping.wait(interval) and os.getppid() == self._supervisor:
+            self._look_around()
             for duty in (self._heartbeat, self._take_back, self._stager.run_once):
                 self._safely(duty)
         self._outlive_the_workers()
         self._safely(self._stop)
 
+    def _look_around(self) -> None:
+        """Remember the Celery processes beside us: they may outlive who started them and us."""
+        try:
+            found = psutil.Process(self._supervisor).children()
+            if os.getppid() == self._supervisor:
+                self._celery = [process for process in found if process.pid != os.getpid()]
+        except psutil.Error:
+            return  # the supervisor has just died: what was known stays
+
     def _outlive_the_workers(self) -> None:
-        """Keep on while the workers finish their jobs, as long as the supervisor lets them."""
-        deadline = time.monotonic() + jobs_settings().SHUTDOWN_GRACE.total_seconds() + 5
-        while time.monotonic() < deadline and self._siblings():
+        """Keep on while the workers finish their jobs, and kill what does not end in time.
+
+        Nothing is given back before they are gone: whoever got it next would run it beside them.
+        """
+        self._look_around()
+        grace = jobs_settings().SHUTDOWN_GRACE.total_seconds() + _MARGIN_SECONDS
+        deadline = time.monotonic() + grace
+        while living := [process for process in self._celery if _lives(process)]:
+            if time.monotonic() > deadline:
+                for process in living:
+                    log.warning("worker_killed", pid=process.pid, reason="it did not end in time")
+                    with suppress(psutil.Error):
+                        process.kill()
             self._safely(self._heartbeat)
             self._safely(self._take_back)
             time.sleep(0.1)
-
-    def _siblings(self) -> bool:
-        try:
-            return any(
-                child.pid != os.getpid() and child.status() != psutil.STATUS_ZOMBIE
-                for child in psutil.Process(self._supervisor).children()
-            )
-        except psutil.Error:
-            return False
 
     @staticmethod
     def _safely(duty: Callable[[], object]) -> None:
@@ -93,9 +108,10 @@ class Keeper:
         try:
             process: psutil.Process | None = psutil.Process(pid)
             for _ in range(_DEPTH):
-                if process is None or process.status() == psutil.STATUS_ZOMBIE:
+                if process is None or not _lives(process):
                     return False
-                if process.ppid() == self._supervisor:
+                # Equal only when the time of their start is equal, too.
+                if process in self._celery or process.ppid() == self._supervisor:
                     return True
                 process = process.parent()
         except psutil.Error:
@@ -106,3 +122,10 @@ class Keeper:
         given_back = lifeline.give_back(self._workers)
         Worker.objects.filter(id__in=self._workers).update(stopped_at=Now())
         log.info("keeper_stopped", jobs_given_back=given_back)
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False

@@ -204,3 +204,14 @@ def test_arguments_over_the_limit_are_refused_and_name_the_largest(live: Live) -
     assert answer.returncode == 2
     assert "label: takes most of" in answer.stderr
     assert not Job.objects.exists()
+
+
+def test_killing_the_supervisor_runs_nothing_twice(live: Live) -> None:
+    first = live.worker("pdf", JOBS_SHUTDOWN_SECONDS="20")
+    jobs = [probe.using(queue="pdf").enqueue(label="orphaned", sleep_ms=2_000) for _ in range(6)]
+    wait_until(lambda: Job.objects.filter(state=State.RUNNING).exists())
+    first.kill()
+    first.wait()
+    live.worker("pdf", **QUICK)  # takes whatever is given back too early
+    wait_until(lambda: all(state_of(job) == State.SUCCEEDED for job in jobs), within=60)
+    assert ProbeRun.objects.filter(label="orphaned").count() == 6

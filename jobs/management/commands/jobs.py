@@ -6,7 +6,7 @@ succeed; 2 what was asked makes no sense (unknown task, wrong argument, …), an
 
 import json
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from getpass import getuser
@@ -37,6 +37,9 @@ from jobs.selectors import (
 )
 from jobs.states import State
 from jobs.waiting import StillRunning, wait_for
+
+_MOST_ROWS = 10_000
+_LONGEST_SECONDS = 366 * 24 * 3600
 
 
 class Command(BaseCommand):
@@ -71,9 +74,9 @@ class Command(BaseCommand):
         enqueue.add_argument("--queue")
         enqueue.add_argument("--priority", choices=[choice.label for choice in Priority])
         enqueue.add_argument("--tenant", default="", help="the tenant's slug")
-        enqueue.add_argument("--delay", type=float, default=0.0, help="seconds")
+        enqueue.add_argument("--delay", type=_seconds, default=0.0, help="seconds")
         enqueue.add_argument("--wait", action="store_true", help="until it has ended")
-        enqueue.add_argument("--timeout", type=float, help="seconds to wait at most")
+        enqueue.add_argument("--timeout", type=_seconds, help="seconds to wait at most")
 
         for name, text in (
             ("cancel", "Cancel jobs that wait; ask those that run to stop."),
@@ -209,7 +212,7 @@ class Command(BaseCommand):
             except StillRunning as error:
                 raise CommandError(f"{error} Its id is {job.id}.", returncode=1) from None
         if options["json"]:
-            self._print_json(as_json(job))
+            self._print_json(as_json(job) | ({"result": job.result} if options["wait"] else {}))
         else:
             self.stdout.write(f"{job.id} {job.state} {job.error}".rstrip())
         if options["wait"] and job.state != State.SUCCEEDED:
@@ -332,6 +335,8 @@ def _cell(value: Any) -> str:
 def _payload(task: str, text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
+    except RecursionError:
+        raise InvalidPayload(task, {"--payload": "nested too deeply"}) from None
     except json.JSONDecodeError as error:
         raise InvalidPayload(task, {"--payload": f"expected JSON; {error}"}) from None
     if not isinstance(value, dict):
@@ -340,9 +345,18 @@ def _payload(task: str, text: str) -> dict[str, Any]:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= _MOST_ROWS):
+        raise ArgumentTypeError(f"expected a number from 1 to {_MOST_ROWS}, not {text!r}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= _LONGEST_SECONDS:
+        raise ArgumentTypeError(f"expected seconds from 0 to {_LONGEST_SECONDS}, not {text!r}")
     return number
 
 
