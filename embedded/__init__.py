@@ -86,6 +86,16 @@ class Lease:
                 _start(missing, alone=alone, announce=announce)
         return {server.variable: server.url() for server in wanted}
 
+    def heal(self, variables: set[str], announce: Callable[[str], None]) -> None:
+        """Start again those of `variables` that have died meanwhile; raises `EmbeddedError`."""
+        wanted = [server for server in self.servers if server.variable in variables]
+        if all(server.answers() for server in wanted):
+            return
+        with mutex(self.places.run):
+            missing = [server for server in wanted if not server.answers()]
+            if missing:
+                _start(missing, alone=False, announce=announce)
+
     def release(self) -> None:
         """Give the servers up; the last user of all stops them. A forked child has no say."""
         if self._owner != os.getpid():

@@ -30,6 +30,8 @@ class Stack:
     web_port: int
     flower_port: int
     flower_login: tuple[str, str] = field(repr=False)
+    #: Whether database and broker are embedded, and have to be kept alive, too.
+    embedded: bool = False
     #: Seconds that a stopping worker has for its jobs, and to give back what is left.
     worker_grace: float = 45.0
 
@@ -51,7 +53,12 @@ class Stack:
         """The processes, in the order of starting."""
         worker = self._child("worker", [*self._manage, "worker", "--all"], grace=self.worker_grace)
         beat = self._child("beat", [*self._manage, "beat"])
-        parts = [self._web() if self.web_port else None, worker, beat]
+        servers = self._child(
+            "servers",
+            [sys.executable, "-m", "embedded", "keep", "--data-dir", str(self.data_dir)],
+        )
+        parts = [servers if self.embedded else None]
+        parts += [self._web() if self.web_port else None, worker, beat]
         return [part for part in (*parts, self._flower() if self.flower_port else None) if part]
 
     @property

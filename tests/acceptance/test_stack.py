@@ -84,7 +84,7 @@ def get(url: str) -> int:
 def test_the_stack_serves_heals_and_stops(stack: RunningStack) -> None:
     wait_until(lambda: stack.said("Ready."), within=120, what="the stack's ready message")
     facts = stack.facts()
-    assert set(facts["pids"]) == {"web", "worker", "beat", "flower"}
+    assert set(facts["pids"]) == {"servers", "web", "worker", "beat", "flower"}
     assert get(f"{facts['site']}/api/health/live") == 200
     assert get(f"{facts['flower']}/healthcheck") == 200
     assert get(f"{facts['flower']}/workers") == 401, "Flower wants a login"
@@ -131,3 +131,14 @@ def test_nothing_of_a_killed_stack_lives_on_but_its_servers(stack: RunningStack)
     assert lease is not None
     lease.release()
     assert all(server.pid() is None for server in embedded.servers(stack.data))
+
+
+def test_servers_that_die_under_a_running_stack_are_started_again(stack: RunningStack) -> None:
+    wait_until(lambda: stack.said("Ready."), within=120, what="the stack's ready message")
+    ready = f"{stack.facts()['site']}/api/health/ready"
+    for server in embedded.servers(stack.data):
+        pid = server.pid()
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: all(server.answers() for server in embedded.servers(stack.data)))
+    wait_until(lambda: get(ready) == 200, what="the site with its database")

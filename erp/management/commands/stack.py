@@ -87,6 +87,7 @@ class Command(BaseCommand):
             web_port=web,
             flower_port=0 if options["no_flower"] else free_port(FLOWER_PORT, {web}),
             flower_login=(os.environ.get("FLOWER_USER") or "operator", password),
+            embedded=settings.EMBEDDED_SERVERS,
             worker_grace=grace,
         )
 
