@@ -114,10 +114,11 @@ def load_products(staging: Staging) -> None:
     staging.execute(_PRODUCTS)
     staging.execute("UPDATE import_rows SET outcome = 'unchanged' WHERE outcome IS NULL")
     staging.execute(_NEW_STOCK, values)
-    # Rows of this very transaction: without fresh statistics the plans loop over all of them.
-    staging.execute("ANALYZE inventory_product, inventory_stock")
+    # The planner does not know yet how many rows this transaction has added: no loops over them.
+    staging.execute("SET LOCAL enable_nestloop = off")
     staging.execute(_LOCK_STOCK, values)
     staging.execute(_STOCK, values)
+    staging.execute("SET LOCAL enable_nestloop = on")
 
 
 PRODUCTS = Importer(kind="products", row=ProductRow, key=("product_id",), load=load_products)
