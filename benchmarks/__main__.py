@@ -33,10 +33,12 @@ def main() -> None:
                    "LOG_LEVEL": "WARNING"}  # fmt: skip
     for variable in ("DATABASE_URL", "REDIS_URL", "SMTP_URL"):
         os.environ.pop(variable, None)
+    lease = embedded.ensure(data)
     try:
-        embedded.ensure(data)
         measure(options.jobs, options.rounds)
     finally:
+        if lease is not None:
+            lease.release()  # before its files go: nobody could stop the servers afterwards
         shutil.rmtree(data, ignore_errors=True)
 
 

@@ -76,15 +76,19 @@ _OPEN_OR_UPDATE = f"""
     SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new) FROM changed
 """
 
-_CLOSE_RECOVERED = f"""
-    WITH low AS ({_LOW})
+# Each alert is judged by its own stock, not by its absence from all that is low: whatever the
+# planner believes about the tables, that is a look-up for each alert, never one set per alert.
+_CLOSE_RECOVERED = """
     UPDATE inventory_stockalert alert SET closed_at = now()
     FROM inventory_stock stock
+    JOIN inventory_product product ON product.id = stock.product_id
     JOIN inventory_warehouse warehouse ON warehouse.id = stock.warehouse_id
     WHERE stock.id = alert.stock_id AND alert.closed_at IS NULL
       AND warehouse.tenant_id = %(tenant)s
       AND (%(warehouse)s::text IS NULL OR warehouse.code = %(warehouse)s)
-      AND NOT EXISTS (SELECT FROM low WHERE low.stock_id = alert.stock_id)
+      AND NOT (product.is_active AND warehouse.is_active
+               AND coalesce(stock.threshold, product.threshold) > 0
+               AND stock.quantity <= coalesce(stock.threshold, product.threshold))
 """
 
 _ANNOUNCE = """
