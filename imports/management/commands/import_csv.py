@@ -7,7 +7,6 @@ Exit codes: 0 loaded (some rows may have been refused, unless ``--all-or-nothing
 import json
 import sys
 from argparse import ArgumentParser
-from getpass import getuser
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from imports.errors import UnknownKind, UnusableFile
 from imports.models import ImportRun
 from imports.registry import get_importer, kinds
 from imports.task_helpers import queue_import
+from jobs.command_line import seconds, shell_actor
 from jobs.context import job_context
 from jobs.models import Job
 from jobs.states import State
@@ -51,7 +51,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--no-wait", dest="wait", action="store_false", help="only enqueue the import"
         )
-        parser.add_argument("--timeout", type=float, help="seconds to wait at most")
+        parser.add_argument("--timeout", type=seconds, help="seconds to wait at most")
         parser.add_argument(
             "--rejects", type=Path, metavar="CSV", help="write the refused rows to this file"
         )
@@ -61,7 +61,7 @@ class Command(BaseCommand):
         """Keep the file, enqueue its import, and wait for it unless told otherwise."""
         self._told = ""
         try:
-            with job_context(actor=_actor()):
+            with job_context(actor=shell_actor()):
                 run = _request(options)
         except (UnknownKind, UnusableFile, UnknownTenant) as error:
             raise CommandError(str(error), returncode=2) from None
@@ -169,11 +169,3 @@ def _failure(run: ImportRun, job: Job) -> str:
     if run.is_finished:
         return ""
     return f"Job {job.id} is {job.state}: {job.error}".rstrip(": ")
-
-
-def _actor() -> str:
-    """Who works at this terminal."""
-    try:
-        return f"shell:{getuser()}"
-    except (KeyError, OSError):
-        return "shell"

@@ -6,10 +6,9 @@ succeed; 2 what was asked makes no sense (unknown task, wrong argument, …), an
 
 import json
 import sys
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
-from getpass import getuser
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jobs import operations
+from jobs.command_line import cell, payload_of, rows_wanted, seconds, shell_actor
 from jobs.context import job_context
 from jobs.enqueue import enqueue_by_name
 from jobs.errors import EnqueueError, InvalidPayload, JobsError, UnknownName
@@ -37,9 +37,6 @@ from jobs.selectors import (
 )
 from jobs.states import State
 from jobs.waiting import StillRunning, wait_for
-
-_MOST_ROWS = 10_000
-_LONGEST_SECONDS = 366 * 24 * 3600
 
 
 class Command(BaseCommand):
@@ -63,7 +60,7 @@ class Command(BaseCommand):
         listing.add_argument("--state", action="append", default=[], choices=State.values)
         listing.add_argument("--tenant", default="")
         listing.add_argument("--search", default="", help="(beginning of) an id; a correlation id")
-        listing.add_argument("--limit", type=_positive, default=50)
+        listing.add_argument("--limit", type=rows_wanted, default=50)
 
         show = command("show", "Show one job with its attempts and its history.", self.show)
         show.add_argument("id", type=UUID)
@@ -74,9 +71,9 @@ class Command(BaseCommand):
         enqueue.add_argument("--queue")
         enqueue.add_argument("--priority", choices=[choice.label for choice in Priority])
         enqueue.add_argument("--tenant", default="", help="the tenant's slug")
-        enqueue.add_argument("--delay", type=_seconds, default=0.0, help="seconds")
+        enqueue.add_argument("--delay", type=seconds, default=0.0, help="seconds")
         enqueue.add_argument("--wait", action="store_true", help="until it has ended")
-        enqueue.add_argument("--timeout", type=_seconds, help="seconds to wait at most")
+        enqueue.add_argument("--timeout", type=seconds, help="seconds to wait at most")
 
         for name, text in (
             ("cancel", "Cancel jobs that wait; ask those that run to stop."),
@@ -98,7 +95,7 @@ class Command(BaseCommand):
         letters.add_argument("--queue", default="")
         letters.add_argument("--task", default="")
         letters.add_argument("--tenant", default="")
-        letters.add_argument("--limit", type=_positive, default=50)
+        letters.add_argument("--limit", type=rows_wanted, default=50)
         decide = letters.add_mutually_exclusive_group()
         decide.add_argument("--replay", type=UUID, nargs="+", metavar="ID", default=[])
         decide.add_argument("--discard", type=UUID, nargs="+", metavar="ID", default=[])
@@ -154,7 +151,7 @@ class Command(BaseCommand):
         attempts, history = shown.pop("attempts"), shown.pop("audit")
         for key, value in shown.items():
             if value not in (None, "", []):
-                self.stdout.write(f"{key:>15}  {_cell(value)}")
+                self.stdout.write(f"{key:>15}  {cell(value)}")
         self._table(attempts, ["number", "outcome", "started_at", "seconds", "worker", "error"])
         self._table(history, ["at", "actor", "action", "detail"])
 
@@ -197,10 +194,10 @@ class Command(BaseCommand):
     def enqueue(self, options: dict[str, Any]) -> None:
         """Enqueue a job, and wait for it when asked."""
         priority = options["priority"]
-        with job_context(actor=_actor()):
+        with job_context(actor=shell_actor()):
             job = enqueue_by_name(
                 options["task"],
-                _payload(options["task"], options["payload"]),
+                payload_of(options["task"], options["payload"]),
                 queue=options["queue"],
                 priority=Priority[priority.upper()] if priority else None,
                 tenant=options["tenant"],
@@ -220,40 +217,40 @@ class Command(BaseCommand):
 
     def cancel(self, options: dict[str, Any]) -> None:
         """Cancel jobs."""
-        self._each(options["ids"], options, lambda id_: operations.cancel(id_, actor=_actor()))
+        self._each(options["ids"], options, lambda id_: operations.cancel(id_, actor=shell_actor()))
 
     def retry(self, options: dict[str, Any]) -> None:
         """Run scheduled jobs now, and dead ones anew."""
 
         def run(job_id: UUID) -> Job | None:
             if Job.objects.filter(id=job_id, state=State.DEAD).exists():
-                return operations.replay(job_id, actor=_actor())
-            operations.hasten(job_id, actor=_actor())
+                return operations.replay(job_id, actor=shell_actor())
+            operations.hasten(job_id, actor=shell_actor())
             return None
 
         self._each(options["ids"], options, run)
 
     def pause(self, options: dict[str, Any]) -> None:
         """Pause a queue."""
-        operations.pause_queue(options["queue"], actor=_actor())
+        operations.pause_queue(options["queue"], actor=shell_actor())
         self._print_act("queue", options["queue"], "paused", options)
 
     def resume(self, options: dict[str, Any]) -> None:
         """Resume a queue."""
-        operations.resume_queue(options["queue"], actor=_actor())
+        operations.resume_queue(options["queue"], actor=shell_actor())
         self._print_act("queue", options["queue"], "resumed", options)
 
     def letters(self, options: dict[str, Any]) -> None:
         """Print dead letters, or replay or discard some."""
         if options["replay"]:
             self._each(
-                options["replay"], options, lambda id_: operations.replay(id_, actor=_actor())
+                options["replay"], options, lambda id_: operations.replay(id_, actor=shell_actor())
             )
         elif options["discard"]:
             self._each(
                 options["discard"],
                 options,
-                lambda id_: operations.discard(id_, actor=_actor(), note=options["note"]),
+                lambda id_: operations.discard(id_, actor=shell_actor(), note=options["note"]),
             )
         else:
             wanted = DeadLetterFilter(
@@ -314,55 +311,9 @@ class Command(BaseCommand):
     def _table(self, rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
         table = Table(*columns, box=None, header_style="bold", pad_edge=False)
         for row in rows:
-            table.add_row(*(_cell(row.get(column)) for column in columns))
+            table.add_row(*(cell(row.get(column)) for column in columns))
         console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 240)
         console.print(table if rows else "Nothing.", markup=False)
 
     def _unserved(self, job: Job) -> None:
         self.stderr.write(f"No worker serves {job.queue!r}: running the job in this process.")
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:.3f}"
-    if isinstance(value, dict | list):
-        return json.dumps(value, ensure_ascii=False)
-    return str(value).replace("\n", " ")[:120]
-
-
-def _payload(task: str, text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except RecursionError:
-        raise InvalidPayload(task, {"--payload": "nested too deeply"}) from None
-    except json.JSONDecodeError as error:
-        raise InvalidPayload(task, {"--payload": f"expected JSON; {error}"}) from None
-    if not isinstance(value, dict):
-        raise InvalidPayload(task, {"--payload": 'expected a JSON object, such as {"label": "x"}'})
-    return value
-
-
-def _positive(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= _MOST_ROWS):
-        raise ArgumentTypeError(f"expected a number from 1 to {_MOST_ROWS}, not {text!r}")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number <= _LONGEST_SECONDS:
-        raise ArgumentTypeError(f"expected seconds from 0 to {_LONGEST_SECONDS}, not {text!r}")
-    return number
-
-
-def _actor() -> str:
-    """Who works at this terminal."""
-    try:
-        return f"shell:{getuser()}"
-    except (KeyError, OSError):
-        return "shell"

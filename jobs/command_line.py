@@ -1,0 +1,62 @@
+"""What commands for people share: types of arguments, who is at the terminal, table cells."""
+
+import json
+from argparse import ArgumentTypeError
+from getpass import getuser
+from typing import Any
+
+from jobs.errors import InvalidPayload
+
+MOST_ROWS = 10_000
+LONGEST_SECONDS = 366 * 24 * 3600
+_LONGEST_CELL = 120
+
+
+def rows_wanted(text: str) -> int:
+    """Read a number of rows, for argparse; raises ``ArgumentTypeError`` with what was expected."""
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MOST_ROWS):
+        raise ArgumentTypeError(f"expected a number from 1 to {MOST_ROWS}, not {text!r}")
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    """Read a duration, for argparse; raises ``ArgumentTypeError`` saying what was expected."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= LONGEST_SECONDS:
+        raise ArgumentTypeError(f"expected seconds from 0 to {LONGEST_SECONDS}, not {text!r}")
+    return number
+
+
+def payload_of(task: str, text: str) -> dict[str, Any]:
+    """Read the arguments of a job; raises :class:`InvalidPayload` naming ``--payload``."""
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise InvalidPayload(task, {"--payload": "nested too deeply"}) from None
+    except json.JSONDecodeError as error:
+        raise InvalidPayload(task, {"--payload": f"expected JSON; {error}"}) from None
+    if not isinstance(value, dict):
+        raise InvalidPayload(task, {"--payload": 'expected a JSON object, such as {"label": "x"}'})
+    return value
+
+
+def shell_actor() -> str:
+    """Return who works at this terminal, for the audit log: ``shell:<name>``."""
+    try:
+        return f"shell:{getuser()}"
+    except (KeyError, OSError):
+        return "shell"
+
+
+def cell(value: Any) -> str:
+    """Return a value as one line of a table."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False)
+    return str(value).replace("\n", " ")[:_LONGEST_CELL]
