@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import signal
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import psutil
@@ -81,13 +82,19 @@ def test_a_failing_task_makes_its_attempts_with_growing_delays_then_one_replayab
     attempts = list(Attempt.objects.filter(job=job).order_by("number"))
     assert [attempt.number for attempt in attempts] == [1, 2, 3, 4, 5]
     assert {attempt.outcome for attempt in attempts} == {"failed"}
+    retried = AuditEntry.objects.filter(subject_id=str(job.id), action="job.retried")
     waits = [
-        later.started_at - earlier.finished_at for earlier, later in itertools.pairwise(attempts)
+        datetime.fromisoformat((entry.detail or {})["until"]) - entry.at
+        for entry in retried.order_by("id")
     ]
-    scheduled = AuditEntry.objects.filter(subject_id=str(job.id), action="job.retried")
-    assert scheduled.count() == 4
+    assert len(waits) == 4
+    # Each is doubled, and between half and all of it is waited: two further, it must be longer.
     assert waits[2] > waits[0]
     assert waits[3] > waits[1]
+    assert all(
+        later.started_at - earlier.finished_at >= wait - timedelta(milliseconds=10)
+        for wait, (earlier, later) in zip(waits, itertools.pairwise(attempts), strict=True)
+    )
     letter = DeadLetter.objects.get(job=job)
     assert (letter.reason, letter.error_type) == ("exhausted", "ProbeFailed")
 
