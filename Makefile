@@ -5,8 +5,10 @@ PYTHON := .venv/bin/python
 MANAGE := $(PYTHON) manage.py
 # More for pytest, as in: make test PYTEST="-k retry -x"
 PYTEST ?=
+# More for the chaos suite, as in: make chaos CHAOS="--seed 7 --faults 50"
+CHAOS ?=
 
-.PHONY: help demo up test check format bench lock stop clean distclean runtime development
+.PHONY: help demo up test check format bench chaos lock stop clean distclean runtime development
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +36,9 @@ format: development ## Format the code and mend what can be mended by itself
 
 bench: runtime ## Measure the throughput of the engine
 	@$(PYTHON) -m benchmarks
+
+chaos: development ## Kill, freeze, restart and flush everything under 2000 jobs, and count (10 min)
+	@$(PYTHON) -m tests.chaos $(CHAOS)
 
 lock: ## Pin the newest versions of all packages, with hashes (needs uv)
 	@for set in requirements requirements-dev; do \

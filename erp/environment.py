@@ -25,6 +25,8 @@ def _split(value: Any) -> Any:
 
 #: Several values in one variable, separated by commas.
 Words = Annotated[list[str], BeforeValidator(_split)]
+#: A fraction will do; a century is the most.
+Days = Annotated[float, Field(gt=0, le=36_525)]
 
 
 def _fernet_keys(keys: list[str]) -> list[str]:
@@ -35,6 +37,20 @@ def _fernet_keys(keys: list[str]) -> list[str]:
             message = "expected 32 url-safe base64-encoded bytes (Fernet.generate_key())"
             raise ValueError(message) from None
     return keys
+
+
+def _limits(pairs: list[str]) -> list[str]:
+    for pair in pairs:
+        name, _, value = pair.partition("=")
+        if not name or not (value == "off" or (value.isascii() and value.isdigit())):
+            raise ValueError(f"expected NAME=NUMBER or NAME=off, such as email/rate=50, not {pair}")
+    return pairs
+
+
+def limit_values(pairs: list[str]) -> dict[str, int | None]:
+    """Return what ``JOBS_LIMITS`` says, by the limit's name; None: it is off."""
+    split = (pair.partition("=") for pair in pairs)
+    return {name: None if value == "off" else int(value) for name, _, value in split}
 
 
 def _url_with_scheme(*schemes: str) -> AfterValidator:
@@ -94,6 +110,20 @@ class Environment(BaseModel):
     jobs_backoff_scale: Annotated[float, Field(gt=0, le=10)] = 1.0
     #: Seconds a stopping worker may take to finish the jobs it runs; then it gives them back.
     jobs_shutdown_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0
+    #: Seconds after which the first waiting job of a class of priority counts as the class above.
+    jobs_ageing_seconds: Annotated[float, Field(gt=0, le=86_400)] = 600.0
+    #: Seconds that a job cancelled while it runs may take to notice, before it is ended by force.
+    jobs_cancel_grace_seconds: Annotated[float, Field(gt=0, le=3600)] = 10.0
+    #: Limits that differ from what is declared: ``email/rate=50,email/rate/to=off``.
+    jobs_limits: Annotated[Words, AfterValidator(_limits)] = []
+    #: Days that finished jobs are kept; a dead one from a person's decision on.
+    jobs_keep_succeeded_days: Days = 7.0
+    jobs_keep_cancelled_days: Days = 7.0
+    jobs_keep_dead_days: Days = 7.0
+    #: Days that an effect outside the database is remembered, beyond the life of its job's row.
+    jobs_keep_effects_days: Days = 30.0
+    #: Days that an audit entry stays in the table before it goes to a compressed file.
+    jobs_audit_keep_days: Days = 90.0
 
 
 def _problems(error: ValidationError) -> list[str]:

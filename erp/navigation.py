@@ -47,11 +47,21 @@ def _looks(request: HttpRequest) -> bool:
     return may_view(request.user)
 
 
+def _view_of(request: HttpRequest) -> str:
+    return request.resolver_match.view_name if request.resolver_match else ""
+
+
 def _operations(request: HttpRequest) -> list[dict[str, Any]]:
     index = reverse("queues:index")
     items: list[dict[str, Any]] = [
-        {"title": "Queues", "link": index, "icon": "monitoring", "active": request.path == index},
+        {
+            "title": "Queues",
+            "link": index,
+            "icon": "monitoring",
+            "active": _view_of(request) in {"queues:index", "queues:queue"},
+        },
         {"title": "Jobs", "link": reverse("queues:jobs"), "icon": "list_alt"},
+        {"title": "Workflows", "link": reverse("queues:workflows"), "icon": "account_tree"},
         {
             "title": "Dead letters",
             "link": reverse("queues:dead-letters"),
@@ -66,6 +76,13 @@ def _operations(request: HttpRequest) -> list[dict[str, Any]]:
             "title": "Audit log",
             "link": reverse("admin:jobs_auditentry_changelist"),
             "icon": "history",
+        }
+    )
+    items.append(
+        {
+            "title": "Audit archives",
+            "link": reverse("admin:jobs_auditarchive_changelist"),
+            "icon": "archive",
         }
     )
     if request.user.has_perm("jobs.view_apitoken"):

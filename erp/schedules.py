@@ -1,8 +1,9 @@
-"""The schedules: one row of django-celery-beat for each, per time zone in use.
+"""The schedules: one row of django-celery-beat for each, per time zone in use where zones matter.
 
-A day begins where the tenant is, so each schedule stands once per zone of an active tenant, and its
-task does the work of that zone's tenants. What operators change in the admin stays: only what is
-missing is added, and what no tenant needs any more is disabled.
+A day begins where the tenant is, so what is done for tenants stands once per zone of an active
+tenant, and its task does the work of that zone's tenants. What is done for the service as a whole
+stands once, in UTC. What operators change in the admin stays: only what is missing is added, and
+what no tenant needs any more is disabled.
 """
 
 import json
@@ -24,17 +25,23 @@ _OURS = "Declared in erp/schedules.py."
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """Something that is done every day at a local time, for the tenants of a zone."""
+    """Something that is done every day: at a local time for the tenants of a zone, or in UTC."""
 
     name: str
-    #: A task that takes ``zone``.
+    #: A task that takes ``zone``; or, in UTC, nothing.
     task: str
     at: time
+    in_utc: bool = False
 
 
 SCHEDULES = (
     Schedule(name="inventory.check_stock", task="inventory.check_stock_of_zone", at=time(1)),
     Schedule(name="compliance.refresh_scores", task="compliance.refresh_scores", at=time(2)),
+    # Maintenance, one after the other: what was deleted is vacuumed last.
+    Schedule(name="jobs.prune", task="jobs.prune", at=time(3), in_utc=True),
+    Schedule(name="audit.archive", task="audit.archive", at=time(3, 20), in_utc=True),
+    Schedule(name="sessions.clear", task="sessions.clear", at=time(3, 35), in_utc=True),
+    Schedule(name="database.analyze", task="database.analyze", at=time(3, 45), in_utc=True),
 )
 
 
@@ -42,7 +49,11 @@ def sync_schedules() -> None:
     """Bring the table in step with the declarations and the zones in use. Safe to repeat."""
     zones = zones_in_use()
     with transaction.atomic():
-        wanted = [_ensure(schedule, zone) for schedule in SCHEDULES for zone in zones]
+        wanted = [
+            _ensure(schedule, zone)
+            for schedule in SCHEDULES
+            for zone in ([None] if schedule.in_utc else zones)
+        ]
         ours = PeriodicTask.objects.filter(description=_OURS, enabled=True)
         for row in ours.exclude(name__in=wanted):
             row.enabled = False
@@ -50,22 +61,22 @@ def sync_schedules() -> None:
             log.info("schedule_disabled", schedule=row.name)
 
 
-def _ensure(schedule: Schedule, zone: str) -> str:
-    name = f"{schedule.name} [{zone}]"
+def _ensure(schedule: Schedule, zone: str | None) -> str:
+    name = f"{schedule.name} [{zone}]" if zone else schedule.name
     crontab, _ = CrontabSchedule.objects.get_or_create(
         minute=str(schedule.at.minute),
         hour=str(schedule.at.hour),
         day_of_week="*",
         day_of_month="*",
         month_of_year="*",
-        timezone=zone,
+        timezone=zone or "UTC",
     )
     _, new = PeriodicTask.objects.get_or_create(
         name=name,
         defaults={
             "task": get_task(schedule.task).definition.name,
             "crontab": crontab,
-            "kwargs": json.dumps({"zone": zone}),
+            "kwargs": json.dumps({"zone": zone} if zone else {}),
             "description": _OURS,
         },
     )

@@ -8,7 +8,7 @@ import django_stubs_ext
 
 from embedded import broker_url, urls
 from erp.admin_theme import UNFOLD as UNFOLD
-from erp.environment import BASE_DIR, kept_secret, load_environment
+from erp.environment import BASE_DIR, kept_secret, limit_values, load_environment
 from jobs.carrier import celery_settings
 
 django_stubs_ext.monkeypatch()  # forms, admins and querysets may name their model: Form[Order]
@@ -53,6 +53,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_celery_beat",
     "django_celery_results",
+    "django_tasks",
     "ninja",
 ]
 
@@ -154,7 +155,23 @@ JOBS = {
     "STAGER_INTERVAL": timedelta(seconds=ENVIRONMENT.jobs_stager_seconds),
     "REPUBLISH_AFTER": timedelta(seconds=ENVIRONMENT.jobs_republish_seconds),
     "BACKOFF_SCALE": ENVIRONMENT.jobs_backoff_scale,
+    "AGEING": timedelta(seconds=ENVIRONMENT.jobs_ageing_seconds),
+    "CANCEL_GRACE": timedelta(seconds=ENVIRONMENT.jobs_cancel_grace_seconds),
+    "LIMITS": limit_values(ENVIRONMENT.jobs_limits),
     "SHUTDOWN_GRACE": timedelta(seconds=ENVIRONMENT.jobs_shutdown_seconds),
+    "KEEP_SUCCEEDED": timedelta(days=ENVIRONMENT.jobs_keep_succeeded_days),
+    "KEEP_CANCELLED": timedelta(days=ENVIRONMENT.jobs_keep_cancelled_days),
+    "KEEP_DEAD": timedelta(days=ENVIRONMENT.jobs_keep_dead_days),
+    "KEEP_EFFECTS": timedelta(days=ENVIRONMENT.jobs_keep_effects_days),
+    "AUDIT_KEEP": timedelta(days=ENVIRONMENT.jobs_audit_keep_days),
+}
+
+# Tasks of the Tasks API, those of other people's apps too, are jobs like ours.
+TASKS = {
+    "default": {
+        "BACKEND": "jobs.django_tasks.JobsBackend",
+        "OPTIONS": {"queues": {"default": "maintenance"}, "retry": False},
+    },
 }
 
 CELERY = celery_settings(broker_url(REDIS_URL))

@@ -21,7 +21,7 @@ from unfold.paginator import InfinitePaginator
 
 from jobs import celery_admin  # noqa: F401 - registers Celery's own tables
 from jobs.admin_readonly import ReadOnlyAdmin
-from jobs.models import ApiToken, AuditEntry
+from jobs.models import ApiToken, AuditArchive, AuditEntry
 from jobs.permissions import actor_of
 from jobs.templatetags.jobs_format import as_json, in_full
 from jobs.tokens import create_token, revoke_token
@@ -58,6 +58,24 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     def details(self, entry: AuditEntry) -> str:
         """The detail as JSON."""
         return format_html("<pre>{}</pre>", as_json(entry.detail))
+
+
+@admin.register(AuditArchive)
+class AuditArchiveAdmin(ReadOnlyAdmin):
+    """The files that old audit entries were moved to."""
+
+    list_display = ("name", "entries", "first_at", "last_at", "size", "created_at")
+    fields = (
+        "name",
+        "entries",
+        "first_id",
+        "last_id",
+        "first_at",
+        "last_at",
+        "size",
+        "sha256",
+        "created_at",
+    )
 
 
 @admin.register(ApiToken)

@@ -11,8 +11,10 @@ class JobsConfig(AppConfig):
     verbose_name = "Jobs"
 
     def ready(self) -> None:
-        """Set logging up, register the checks, and find every app's tasks."""
+        """Set logging up, register checks, teach Celery's canvas, and find every app's tasks."""
         from jobs import checks, telemetry  # noqa: F401 - registers them
+        from jobs.canvas import teach_celery
 
         telemetry.configure_logging()
+        teach_celery()
         autodiscover_modules("tasks")

@@ -6,10 +6,15 @@ Each setting answers a fault of the Redis transport that was measured; see
 
 from typing import Any
 
+from billiard import pool
 from celery import Celery
 from kombu import Exchange, Queue
 
 from jobs.queues import QUEUES
+
+# A process of a pool that ends waits for its parent to read its last answers, which a parent that
+# stops may never do. The settlement said all there is to say: half a second is enough, not 30.
+pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 5
 
 
 class JobsCelery(Celery):
@@ -20,10 +25,9 @@ class JobsCelery(Celery):
         if "dispatch" in (options.get("headers") or {}):
             return super().send_task(name, args, kwargs, **options)
         self.loader.import_default_modules()
-        from jobs.task import get_task
+        from jobs.canvas import send
 
-        known = {key: options.get(key) for key in ("task_id", "queue", "countdown", "eta")}
-        return get_task(name).apply_async(args, kwargs, **known)
+        return send(name, args or (), kwargs or {}, options)
 
 
 def celery_settings(broker_url: str) -> dict[str, Any]:

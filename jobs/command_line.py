@@ -2,6 +2,7 @@
 
 import json
 from argparse import ArgumentTypeError
+from datetime import datetime
 from getpass import getuser
 from typing import Any
 
@@ -28,6 +29,19 @@ def seconds(text: str) -> float:
     if not 0 <= number <= LONGEST_SECONDS:
         raise ArgumentTypeError(f"expected seconds from 0 to {LONGEST_SECONDS}, not {text!r}")
     return number
+
+
+def moment(text: str) -> datetime:
+    """Read an instant, for argparse; raises ``ArgumentTypeError`` saying what was expected."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise ArgumentTypeError(
+            f"expected a time with its zone, such as 2026-11-21T09:30:00+01:00, not {text!r}"
+        )
+    return at
 
 
 def payload_of(task: str, text: str) -> dict[str, Any]:

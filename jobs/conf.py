@@ -9,6 +9,15 @@ from django.conf import settings
 
 
 @dataclass(frozen=True, kw_only=True)
+class Retention:
+    """How long finished jobs are kept; a dead one from a person's decision on."""
+
+    succeeded: timedelta
+    cancelled: timedelta
+    dead: timedelta
+
+
+@dataclass(frozen=True, kw_only=True)
 class JobsSettings:
     """What an operator may set; ``docs/reference/settings.md`` lists the variables."""
 
@@ -24,8 +33,14 @@ class JobsSettings:
     STAGER_INTERVAL: timedelta = timedelta(seconds=0.5)
     #: A published job whose queue is empty in Redis is published again after this long.
     REPUBLISH_AFTER: timedelta = timedelta(seconds=10)
-    #: A published job is published again after this long, whatever its queue looks like.
-    REPUBLISH_ALWAYS_AFTER: timedelta = timedelta(minutes=10)
+    #: A class of priority whose first job waits for this long counts as the class above.
+    AGEING: timedelta = timedelta(minutes=10)
+    #: What a job that is cancelled while it runs may take to notice, before it is ended by force.
+    CANCEL_GRACE: timedelta = timedelta(seconds=10)
+    #: A due job whose task no live worker knows for this long ends as a dead letter.
+    UNKNOWN_TASK_GRACE: timedelta = timedelta(minutes=10)
+    #: Limits that are set otherwise than declared, by name: a number, or None for no limit.
+    LIMITS: dict[str, int | None] = field(default_factory=dict)
     #: What a stopping worker may take to finish its jobs before it gives them back.
     SHUTDOWN_GRACE: timedelta = timedelta(seconds=30)
     #: Crashes of its worker that end a job as a dead letter, whatever attempts it has left.
@@ -36,6 +51,25 @@ class JobsSettings:
     BACKOFF_SCALE: float = 1.0
     #: Rows the stager publishes in one transaction.
     STAGER_BATCH: int = 500
+    #: A job that succeeded is kept for this long.
+    KEEP_SUCCEEDED: timedelta = timedelta(days=7)
+    #: A job that was cancelled is kept for this long.
+    KEEP_CANCELLED: timedelta = timedelta(days=7)
+    #: A dead job is kept for this long from a person's decision on; until then, always.
+    KEEP_DEAD: timedelta = timedelta(days=7)
+    #: Queues whose finished jobs are kept for other times than these, by name.
+    RETENTION: dict[str, Retention] = field(default_factory=dict)
+    #: What happened outside the database is remembered for this long, and as long as its job.
+    KEEP_EFFECTS: timedelta = timedelta(days=30)
+    #: An audit entry stays in the table for this long; then it goes to a compressed file.
+    AUDIT_KEEP: timedelta = timedelta(days=90)
+
+    @property
+    def retention(self) -> Retention:
+        """How long finished jobs are kept, on a queue that does not say otherwise."""
+        return Retention(
+            succeeded=self.KEEP_SUCCEEDED, cancelled=self.KEEP_CANCELLED, dead=self.KEEP_DEAD
+        )
 
 
 @cache

@@ -1,13 +1,32 @@
 """What is declared about a task, what one job of it may differ in, and what may follow a job."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from jobs.limits import Limit
 from jobs.models import Priority
 from jobs.queues import Backoff, get_queue
+
+#: What an error of some type means for the job: wait like this before the next attempt, give up
+#: at once (``"die"``), or end without a dead letter (``"discard"``).
+OnError = Backoff | Literal["die", "discard"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unique:
+    """There is one job like this: who enqueues another gets the first one back.
+
+    ``by`` names the arguments that make two jobs the same (all of them by default), beside task
+    and tenant. It holds while the first is unfinished or, with ``period``, for that long from its
+    enqueueing, finished or not.
+    """
+
+    by: tuple[str, ...] | None = None
+    period: timedelta | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +53,13 @@ class Definition:
     hard_time_limit: timedelta | None
     arguments: type[BaseModel]
     description: str
+    limits: tuple[Limit, ...] = ()
+    unique: Unique | None = None
+    #: From its enqueueing until it is not worth running any more.
+    expires: timedelta | None = None
+    on_error: Mapping[type[Exception], OnError] = field(default_factory=dict)
+    #: Runs many jobs in one call: takes a list of their arguments, returns a list of results.
+    bulk: Callable[[list[dict[str, Any]]], list[Any] | None] | None = None
 
     def limits_on(self, queue: str) -> Limits:
         """Return the limits of its jobs on this queue."""
@@ -55,14 +81,28 @@ class Step:
     queue: str | None = None
     priority: int | None = None
 
-    def as_json(self) -> dict[str, Any]:
-        """Return what ``Job.follows`` keeps of it."""
+    def as_signature(self) -> dict[str, Any]:
+        """Return it as Celery's signature; its arguments are all there, so it takes no result."""
+        options = {"queue": self.queue, "priority": self.priority}
         return {
             "task": self.task,
-            "payload": self.payload,
-            "queue": self.queue,
-            "priority": self.priority,
+            "args": [],
+            "kwargs": self.payload,
+            "options": {key: value for key, value in options.items() if value is not None},
+            "subtask_type": None,
+            "immutable": True,
         }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """Where a job stands in a workflow, and what its settlement starts."""
+
+    root_id: str | None = None
+    parent_id: str | None = None
+    group_id: str | None = None
+    group_index: int | None = None
+    canvas: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,3 +120,8 @@ class Options:
     #: What is enqueued, one after the other, when the job succeeds.
     follows: list[Step] = field(default_factory=list)
     job_id: str | None = None
+    #: As the task declares, unless it is given.
+    unique: Unique | None = None
+    #: Not worth running after this instant (aware), or this long from now.
+    expires: datetime | timedelta | None = None
+    placed: Placement | None = None

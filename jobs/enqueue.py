@@ -6,29 +6,38 @@ whatever goes wrong with the message, the stager publishes another.
 
 import base64
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import uuid_utils.compat
 from django.db import transaction
 
+from jobs import degraded, transitions, uniqueness
 from jobs import payload as payloads
-from jobs import transitions
 from jobs.breaker import breaker
+from jobs.conf import jobs_settings
 from jobs.context import current_context
-from jobs.definition import Options, Step
-from jobs.errors import InvalidPayload
+from jobs.definition import Definition, Options, Placement, Step
+from jobs.errors import EnqueueError, InvalidPayload
+from jobs.limits import gates_of, name_of
 from jobs.models import Job, Priority
-from jobs.publish import publish
+from jobs.publish import publish_after_commit
 from jobs.queues import get_queue
+from jobs.records import Inserted, NewJob
 from jobs.running import current_job
+from jobs.states import State
 from jobs.task import JobTask, get_task
+from jobs.weave import add_workflow
+from jobs.workflow_failures import take_back
 
 if TYPE_CHECKING:
     AnyTask = JobTask[Any, Any]
+
+
+#: How often an insert is tried whose twin comes and goes meanwhile.
+_TRIES = 5
 
 
 def enqueue(task: "AnyTask", arguments: Mapping[str, Any], options: Options) -> Job:
@@ -46,6 +55,7 @@ def enqueue_by_name(
     priority: Priority | None = None,
     tenant: str | None = None,
     delay: timedelta | None = None,
+    expires: timedelta | None = None,
 ) -> Job:
     """Enqueue from outside the code: a command, the API, a form.
 
@@ -53,31 +63,13 @@ def enqueue_by_name(
         UnknownTask, UnknownQueue: with "did you mean …?".
         InvalidPayload, PayloadTooLarge: with the fields in ``problems``.
     """
-    task = get_task(name)
-    return enqueue(
-        task, payload, Options(queue=queue, priority=priority, tenant=tenant, delay=delay)
-    )
-
-
-def enqueue_next(follows: list[dict[str, Any]], *, tenant: str, correlation_id: str) -> Job:
-    """Enqueue the first of these steps, and hand it the rest. Part of a settlement."""
-    first, rest = follows[0], follows[1:]
-    task = get_task(first["task"])
-    return _insert(
-        task,
-        payloads.Sealed(first["payload"], None),
-        Options(
-            queue=first["queue"],
-            priority=first["priority"],
-            tenant=tenant,
-            follows=[Step(**step) for step in rest],
-        ),
-        correlation_id=correlation_id,
-    )
+    options = Options(queue=queue, priority=priority, tenant=tenant, delay=delay, expires=expires)
+    return enqueue(get_task(name), payload, options)
 
 
 def replay(job: Job, payload: payloads.Sealed) -> Job:
-    """Insert a new job like ``job``, with this payload and fresh attempts."""
+    """Insert a new job like ``job``, with this payload and fresh attempts, in its place."""
+    take_back(job)
     return _insert(
         get_task(job.task),
         payload,
@@ -85,7 +77,7 @@ def replay(job: Job, payload: payloads.Sealed) -> Job:
             queue=job.queue,
             priority=Priority(job.priority),
             tenant=job.tenant,
-            follows=[Step(**step) for step in job.follows or []],
+            placed=_place_of(job),
         ),
         correlation_id=job.correlation_id,
         replay_of=job.id,
@@ -100,57 +92,155 @@ def _insert(
     correlation_id: str | None = None,
     replay_of: UUID | None = None,
 ) -> Job:
-    definition = task.definition
-    queue = get_queue(options.queue or definition.queue).name
-    limits = definition.limits_on(queue)
-    priority = Priority(definition.priority if options.priority is None else options.priority)
-    context = current_context()
-    running = current_job()
-    job_id = options.job_id or str(uuid_utils.compat.uuid7())
-    new = transitions.NewJob(
-        id=job_id,
-        task=definition.name,
-        queue=queue,
-        priority=priority,
-        payload=sealed.payload,
-        secrets=base64.b64encode(sealed.secrets).decode() if sealed.secrets else None,
-        tenant=context.tenant if options.tenant is None else options.tenant,
-        correlation_id=correlation_id or context.correlation_id or uuid_utils.compat.uuid7().hex,
-        enqueued_by=f"job:{running.id}" if running else context.actor,
-        follows=[step.as_json() for step in options.follows] or None,
-        replay_of=str(replay_of) if replay_of else None,
-        max_attempts=limits.attempts,
-        timeout=math.ceil(limits.hard_time_limit.total_seconds()),
-        run_at=_aware(definition.name, options.run_at),
-        delay=transitions.seconds(options.delay),
-    )
-    (inserted,) = transitions.insert([new], broker_is_up=not breaker.is_open)
-    if inserted.state == "queued":
-        transaction.on_commit(partial(publish, [(inserted.id, new.task, queue, 1)]), robust=True)
+    new = new_job(task, sealed, options, correlation_id=correlation_id, replay_of=replay_of)
+    if not (new.unique_key or options.follows):
+        (row,) = transitions.insert([new], broker_is_up=not breaker.is_open)
+        return _inserted(new, row, sealed)
+    with transaction.atomic():  # the lock on a key lasts as long as the transaction
+        job = _insert_unless_twin(new, sealed)
+        if options.follows and not job.is_twin:
+            names = [new.task, *(step.task for step in options.follows)]
+            add_workflow(new, name=" | ".join(names), total=len(names))
+        return job
+
+
+def _insert_unless_twin(new: NewJob, sealed: payloads.Sealed) -> Job:
+    for _ in range(_TRIES):
+        if (twin := uniqueness.twin_of(new)) is not None:
+            return twin
+        if inserted := transitions.insert([new], broker_is_up=not breaker.is_open):
+            return _inserted(new, inserted[0], sealed)
+        # Its twin was committed a moment ago, or ended a moment ago.
+    raise EnqueueError(f"{new.task}: an equal job begins and ends all the time; try again")
+
+
+def _inserted(new: NewJob, row: Inserted, sealed: payloads.Sealed) -> Job:
+    """Have the new job published after the commit, and return it."""
+    if row.state == State.QUEUED:
+        publish_after_commit((row.id, new.task, new.queue, 1))
+    elif row.state == State.AVAILABLE:
+        degraded.run_after_commit([(row.id, new.task, new.queue, 1)])
     return Job(
-        id=inserted.id,
+        id=row.id,
         task=new.task,
-        queue=queue,
-        state=inserted.state,
-        priority=priority,
+        queue=new.queue,
+        state=row.state,
+        priority=new.priority,
         payload=new.payload,
         secrets=sealed.secrets,
         tenant=new.tenant,
         correlation_id=new.correlation_id,
         enqueued_by=new.enqueued_by,
-        follows=new.follows,
-        replay_of_id=replay_of,
+        replay_of_id=_uuid(new.replay_of),
         max_attempts=new.max_attempts,
         timeout=new.timeout,
-        scheduled_at=inserted.scheduled_at,
-        enqueued_at=inserted.enqueued_at,
-        dispatch=1 if inserted.state == "queued" else 0,
+        seat=row.seat,
+        unique_key=new.unique_key,
+        gates=new.gates,
+        root_id=_uuid(new.root_id),
+        parent_id=_uuid(new.parent_id),
+        group_id=_uuid(new.group_id),
+        group_index=new.group_index,
+        canvas=new.canvas,
+        expires_at=row.expires_at,
+        scheduled_at=row.scheduled_at,
+        enqueued_at=row.enqueued_at,
+        dispatch=1 if row.state == State.QUEUED else 0,
     )
 
 
-def _aware(task: str, instant: datetime | None) -> str | None:
+def _leading(follows: Sequence[Step]) -> Placement:
+    if not follows:
+        return Placement()
+    chain = [step.as_signature() for step in reversed(follows)]
+    return Placement(root_id=str(uuid_utils.compat.uuid7()), canvas={"chain": chain})
+
+
+def _place_of(job: Job) -> Placement:
+    return Placement(
+        root_id=str(job.root_id) if job.root_id else None,
+        parent_id=str(job.parent_id) if job.parent_id else None,
+        group_id=str(job.group_id) if job.group_id else None,
+        group_index=job.group_index,
+        canvas=job.canvas,
+    )
+
+
+def _uuid(text: str | None) -> UUID | None:
+    return UUID(text) if text else None
+
+
+def new_job(
+    task: "AnyTask",
+    sealed: payloads.Sealed,
+    options: Options,
+    *,
+    correlation_id: str | None = None,
+    replay_of: UUID | None = None,
+) -> NewJob:
+    """Return the row that one call of ``task`` becomes, by its options and the context."""
+    definition = task.definition
+    queue = get_queue(options.queue or definition.queue)
+    limits = definition.limits_on(queue.name)
+    context = current_context()
+    running = current_job()
+    tenant = context.tenant if options.tenant is None else options.tenant
+    # An equal job that is there already would not continue this job's workflow.
+    unique = None if options.placed else options.unique or definition.unique
+    expires = definition.expires if options.expires is None else options.expires
+    placed = options.placed or _leading(options.follows)
+    limited = gates_on(definition, queue.name)
+    return NewJob(
+        id=options.job_id or str(uuid_utils.compat.uuid7()),
+        task=definition.name,
+        queue=queue.name,
+        priority=Priority(definition.priority if options.priority is None else options.priority),
+        payload=sealed.payload,
+        secrets=base64.b64encode(sealed.secrets).decode() if sealed.secrets else None,
+        tenant=tenant,
+        correlation_id=correlation_id or context.correlation_id or uuid_utils.compat.uuid7().hex,
+        enqueued_by=f"job:{running.id}" if running else context.actor,
+        replay_of=str(replay_of) if replay_of else None,
+        max_attempts=limits.attempts,
+        timeout=math.ceil(limits.hard_time_limit.total_seconds()),
+        run_at=_aware(definition.name, "run_at", options.run_at),
+        delay=transitions.seconds(options.delay),
+        unique_key=uniqueness.key_of(definition, unique, tenant, sealed) if unique else "",
+        unique_period=unique.period.total_seconds() if unique and unique.period else None,
+        expires_at=_aware(definition.name, "expires", expires)
+        if isinstance(expires, datetime)
+        else None,
+        expires_in=expires.total_seconds() if isinstance(expires, timedelta) else None,
+        gates=(limited(tenant, sealed) or None) if limited else None,
+        root_id=placed.root_id,
+        parent_id=placed.parent_id,
+        group_id=placed.group_id,
+        group_index=placed.group_index,
+        canvas=placed.canvas,
+    )
+
+
+def gates_on(
+    definition: Definition, queue: str
+) -> Callable[[str, payloads.Sealed], list[str]] | None:
+    """Return what tells the gates of a job of the task there, by its tenant and arguments.
+
+    None: its jobs have no limits. Those that the settings switch off are none.
+    """
+    owners = [(definition.name, definition.limits), (queue, get_queue(queue).limits)]
+    off = {name for name, value in jobs_settings().LIMITS.items() if value is None}
+    owners = [
+        (owner, tuple(limit for limit in limits if name_of(owner, limit) not in off))
+        for owner, limits in owners
+    ]
+    if not any(limits for _, limits in owners):
+        return None
+    return lambda tenant, sealed: gates_of(owners, tenant, sealed.payload)
+
+
+def _aware(task: str, field: str, instant: datetime | None) -> str | None:
     if instant is None:
         return None
     if instant.tzinfo is None:
-        raise InvalidPayload(task, {"run_at": "expected a time with a zone"})
+        raise InvalidPayload(task, {field: "expected a time with a zone"})
     return instant.isoformat()

@@ -45,6 +45,12 @@ class UnknownQueue(UnknownName):
     noun = "queue"
 
 
+class UnknownLimit(UnknownName):
+    """There is no limit of this name."""
+
+    noun = "limit"
+
+
 class InvalidPayload(EnqueueError):
     """The arguments do not fit the task."""
 

@@ -1,29 +1,33 @@
-"""Carrying jobs: claim, run, settle. It reads top-down as the life of an attempt."""
+"""Carrying jobs: claim, run, settle. It reads top-down as the life of a turn and of a chunk."""
 
-import json
 import os
 import time
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 from uuid import UUID
 
 import structlog
 from celery.exceptions import Ignore, Retry
 from django.db import InterfaceError, OperationalError, connection, transaction
 
-from jobs import payload, transitions
-from jobs.context import job_context
-from jobs.enqueue import enqueue_next
-from jobs.errors import LeaseLost, PermanentError, UnknownTask
+from jobs import attempt, gates, transitions, workflows
+from jobs.chunk import Chunk, Done, watched
+from jobs.errors import LeaseLost
+from jobs.models import Job
+from jobs.pace import pace
+from jobs.publish import ring
 from jobs.queues import get_queue
+from jobs.records import Claimed, Settlement, Waiting
 from jobs.retry import settlement_of
-from jobs.running import RunningJob, current
-from jobs.states import Move, State
-from jobs.task import JobTask, get_task
-from jobs.transitions import Claimed, Settlement
+from jobs.states import State
+from jobs.task import registry
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
+#: Seconds that one message keeps a process on its queue, while jobs are due there.
+TURN = 0.5
 #: Seconds between tries to write a settlement while PostgreSQL restarts.
 _SETTLE_AGAIN_AFTER = (0.05, 0.5, 2.0, *[5.0] * 120)
 
@@ -32,180 +36,196 @@ class JobFailed(Exception):
     """What Celery and Flower see of a dead job; the reason is on its row, not in Redis."""
 
 
-class TaskExited(Exception):
-    """A body must not end its worker: it failed."""
-
-
 def this_worker() -> UUID | None:
     """Return the id of the worker this process belongs to, or None outside of one."""
     named = os.environ.get("JOBS_WORKER_ID")
     return UUID(named) if named else None
 
 
-def answer_message(job_id: str) -> None:
-    """Carry the job of a Celery message, and tell Celery how it ended.
+def answer_message(job_id: str, queue: str | None) -> None:
+    """Carry the jobs that are due in a message's queue, and tell Celery how the one it names ended.
+
+    A message that came by no queue, as from ``task.apply()``, leads to its own job alone.
 
     Raises:
-        Ignore: somebody else carries it, or it needs no carrying: a duplicate or late message.
+        Ignore: others were due before it, or it needs no carrying: a duplicate or late message.
         Retry: it is scheduled again. JobFailed: it is dead.
     """
-    settlements = carry([job_id], worker=this_worker())
-    if not settlements:
+    worker = this_worker()
+    carried = take_turn(queue, worker=worker) if queue else carry([job_id], worker=worker)
+    ours = None
+    for settlement in carried:
+        if str(settlement.id) == job_id:
+            ours = settlement
+    if ours is None or ours.state == State.CANCELLED:
         raise Ignore
-    (settlement,) = settlements
-    if settlement.state in {State.SCHEDULED, State.AVAILABLE}:
+    if ours.state in {State.SCHEDULED, State.AVAILABLE}:
         raise Retry(message="scheduled again", exc=None, when=None)
-    if settlement.state == State.CANCELLED:
-        raise Ignore
-    if settlement.state == State.DEAD:
-        raise JobFailed(f"{settlement.error_type}; see job {settlement.id}")
+    if ours.state == State.DEAD:
+        raise JobFailed(f"{ours.error_type}; see job {ours.id}")
 
 
-def carry(ids: Iterable[UUID | str], *, worker: UUID | None) -> list[Settlement]:
+def take_turn(queue: str, *, worker: UUID | None, seconds: float = TURN) -> Iterator[Settlement]:
+    """Run due jobs of the queue, best first, until there are none or the turn is over.
+
+    A process that leaves due jobs behind rings the bell for them before it goes: so it does not
+    matter how many messages there are, as long as there is one.
+    """
+    until = time.monotonic() + seconds
+    while True:
+        claimed, more = _claim_next(queue, worker)
+        if not claimed:
+            return
+        for _, settlement in _carry(claimed, worker):
+            yield settlement
+        if not more:
+            return
+        if time.monotonic() > until:
+            ring(queue)
+            return
+
+
+def carry(
+    ids: Iterable[UUID | str], *, worker: UUID | None, limited: bool = False
+) -> list[Settlement]:
     """Claim these jobs and run to their settlement those that this process got.
 
-    Returns the settlements that counted; a job taken back meanwhile is not among them.
+    A person's wish goes before limits; with ``limited``, those that do not pass are parked. Returns
+    the settlements that counted; a job taken back meanwhile is not among them.
     """
     wanted = list(ids)
-    settled = []
-    for job in _claim(wanted, worker):
-        settlement = _run(job, worker)
-        if settlement is not None:
-            settled.append(settlement)
-    return settled
+    if limited:
+        rows = Job.objects.filter(id__in=wanted, gates__isnull=False)
+        waiting = [Waiting(id=job.id, priority=job.priority, gates=job.gates or []) for job in rows]
+        claimed = gates.pass_or_park(waiting, worker=worker) if waiting else []
+        wanted = [id_ for id_ in wanted if id_ not in {job.id for job in waiting}]
+    else:
+        claimed = []
+    claimed += _once_more(lambda: transitions.claim(wanted, worker=worker))
+    return [settlement for job in claimed for _, settlement in _carry([job], worker)]
 
 
-def _claim(ids: list[UUID | str], worker: UUID | None) -> list[Claimed]:
+def _claim_next(queue: str, worker: UUID | None) -> tuple[list[Claimed], bool]:
+    """Claim what is next in the queue; returns the jobs, and whether more are due."""
+    size, known = pace.jobs_at_once(queue), sorted(registry())
+    while True:
+        line = _once_more(lambda: transitions.claim_next(queue, size, worker=worker, tasks=known))
+        if not line.gated:
+            return line.claimed, line.more
+        claimed = line.claimed + gates.pass_or_park(line.gated, worker=worker)
+        if claimed or not line.more:
+            return claimed, line.more
+        # Those whose turn it was are parked, or went to others: look at the next.
+
+
+def _once_more(claim: Callable[[], T]) -> T:
     try:
-        return transitions.claim(ids, worker=worker)
+        return claim()
     except (OperationalError, InterfaceError):
         # The connection kept from the last job was cut while idle. If the cut came after the
         # claim was written, the second try finds nothing and the lifeline takes the job back.
         if connection.in_atomic_block:
             raise
         connection.close()
-        return transitions.claim(ids, worker=worker)
+        return claim()
 
 
-def _run(job: Claimed, worker: UUID | None) -> Settlement | None:
-    began = time.monotonic()
-    names = {"job_id": str(job.id), "task": job.task, "queue": job.queue, "attempt": job.attempt}
-    with (
-        job_context(tenant=job.tenant, correlation_id=job.correlation_id, actor=f"job:{job.id}"),
-        structlog.contextvars.bound_contextvars(**names),
-    ):
-        log.info("job_started", waited=round(job.waited, 3))
-        try:
-            settlement = _attempt(job, worker)
-        except LeaseLost:
-            log.warning("job_lost", reason="taken back while it ran; its outcome was refused")
-            return None
-        log.info(
-            "job_settled",
-            outcome=settlement.move.value,
-            state=settlement.state.value,
-            duration=round(time.monotonic() - began, 3),
-            **({"error_type": settlement.error_type} if settlement.error_type else {}),
-        )
-        return settlement
+def _carry(jobs: Sequence[Claimed], worker: UUID | None) -> list[Done]:
+    """Run claimed jobs one after the other; their outcomes are written together, but soon."""
+    claimed_at = time.monotonic()
+    chunk = Chunk(jobs, _settle)
+    with watched(chunk, size=len(jobs)):
+        while (job := chunk.next()) is not None:
+            if job.crashes and len(jobs) > 1:
+                # It may kill this process again: not with others in its hands.
+                chunk.give_back()
+                chunk.settle()
+            mates = chunk.next_of(job.task) if _has_bulk_body(job) else []
+            if mates and _carry_together([job, *mates], chunk, claimed_at):
+                continue
+            for one in [job, *mates]:
+                settlement = attempt.run(one, worker, _write, claimed_at)
+                _keep(chunk, one, settlement)
+    chunk.settle()
+    pace.learn(jobs[0].queue, (time.monotonic() - claimed_at) / len(jobs))
+    if shut := gates.concurrency_gates(job for job, _ in chunk.done):
+        gates.let_through(shut)
+    return chunk.done
 
 
-def _attempt(job: Claimed, worker: UUID | None) -> Settlement:
-    """Run the body and settle what came of it; raises :class:`LeaseLost`."""
-    secrets: list[str] = []
-    try:
-        task = get_task(job.task)
-    except UnknownTask as error:
-        settlement = settlement_of(job, PermanentError(str(error)), get_queue(job.queue).backoff)
-        _settle(job, settlement)
-        return settlement
-    try:
-        arguments, secrets = payload.unseal(
-            task.definition.arguments, job.task, job.payload, job.secrets
-        )
-        if task.definition.atomic:
-            with transaction.atomic():
-                settlement = _succeeded(job, _call(task, job, worker, arguments))
-                _settle(job, settlement)
-        else:
-            settlement = _succeeded(job, _call(task, job, worker, arguments))
-            _settle(job, settlement)
-    except LeaseLost:
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever a task raises is settled
-        settlement = settlement_of(
-            job, error, task.definition.limits_on(job.queue).backoff, secrets
-        )
-        _settle(job, settlement)
-    return settlement
+def _has_bulk_body(job: Claimed) -> bool:
+    task = registry().get(job.task)
+    return task is not None and task.definition.bulk is not None and not job.crashes
 
 
-def _call(
-    task: JobTask[Any, Any], job: Claimed, worker: UUID | None, arguments: dict[str, Any]
-) -> Any:
-    running = RunningJob(
-        id=job.id,
-        task=job.task,
-        queue=job.queue,
-        tenant=job.tenant,
-        correlation_id=job.correlation_id,
-        attempt=job.attempt,
-        worker=worker,
-        lease=job.lease,
-        atomic=task.definition.atomic,
-    )
-    token = current.set(running)
-    try:
-        return task.run(**arguments)
-    except SystemExit as error:
-        if type(error) is not SystemExit:  # Celery's own, by which a worker ends
-            raise
-        raise TaskExited("The task called sys.exit().") from error
-    finally:
-        current.reset(token)
-
-
-def _succeeded(job: Claimed, result: Any) -> Settlement:
-    if not _can_be_kept(result):
-        raise PermanentError(f"{job.task} returned {type(result).__name__}, which JSON cannot hold")
-    return Settlement(
-        id=job.id,
-        lease=job.lease,
-        move=Move.SUCCEEDED,
-        result=result,
-    )
-
-
-def _can_be_kept(result: Any) -> bool:
-    try:
-        told = json.dumps(result, allow_nan=False, ensure_ascii=False)
-        told.encode()  # half a surrogate pair is a ValueError
-    except (TypeError, ValueError, RecursionError):
+def _carry_together(jobs: list[Claimed], chunk: Chunk, claimed_at: float) -> bool:
+    settlements = attempt.run_together(jobs, _write, claimed_at)
+    if settlements is None:
         return False
-    return not payload.holds_nul(told)
+    for job, settlement in zip(jobs, settlements, strict=True):
+        _keep(chunk, job, settlement)
+    return True
 
 
-def _settle(job: Claimed, settlement: Settlement) -> None:
-    """Write the settlement, on a new connection if the old one was cut.
+def _keep(chunk: Chunk, job: Claimed, settlement: Settlement | None) -> None:
+    if settlement is None:
+        return  # taken back
+    if settlement.ended is None:
+        chunk.done.append((job, settlement))  # written, in the transaction of its body
+    else:
+        chunk.ended((job, settlement))
+
+
+def _settle(done: list[Done]) -> list[Done]:
+    """Write the outcomes, on a new connection if the old one was cut; returns those that counted.
 
     It is safe to write twice: if the first try was committed after all, the second finds another
-    lease and raises :class:`LeaseLost`.
+    lease and writes nothing.
     """
-    for pause in _SETTLE_AGAIN_AFTER:
+    for pause in (*_SETTLE_AGAIN_AFTER, None):
         try:
-            return _write(job, settlement)
+            settled = _written(done)
+            break
         except (OperationalError, InterfaceError):
-            if connection.in_atomic_block:
+            if connection.in_atomic_block or pause is None:
                 raise  # the body's work is gone too: it is the attempt that failed
             connection.close()
             time.sleep(pause)
-    return _write(job, settlement)
+        except Exception as error:
+            if connection.in_atomic_block:
+                raise
+            return _settle_apart(done, error)
+    for job, _ in done:
+        if job.id not in settled:
+            log.warning(
+                "job_lost", job_id=str(job.id), reason="taken back; its outcome was refused"
+            )
+    return [(job, settlement) for job, settlement in done if job.id in settled]
 
 
-def _write(job: Claimed, settlement: Settlement) -> None:
-    """Write the settlement and, with it, what follows the job."""
+def _settle_apart(done: list[Done], error: Exception) -> list[Done]:
+    """One outcome cannot be written: it must not keep the others from it, and ends as failed."""
+    if len(done) > 1:
+        return [written for one in done for written in _settle([one])]
+    ((job, settlement),) = done
+    if settlement.error_type:
+        raise error  # it is told without anything that could be refused
+    log.error("outcome_refused", job_id=str(job.id), error=str(error))
+    return _settle([(job, settlement_of(job, error, get_queue(job.queue).backoff))])
+
+
+def _write(done: list[Done]) -> None:
+    """Write the outcomes in the transaction of their bodies; raises :class:`LeaseLost`."""
+    if len(_written(done)) < len(done):
+        raise LeaseLost
+
+
+def _written(done: list[Done]) -> set[UUID]:
+    """Write the outcomes and, with them, what follows the jobs; returns the ids that counted."""
+    settlements = [settlement for _, settlement in done]
+    if not any(job.leads_on for job, _ in done):
+        return transitions.settle(settlements)
     with transaction.atomic():
-        if job.id not in transitions.settle([settlement]):
-            raise LeaseLost
-        if settlement.state == State.SUCCEEDED and job.follows:
-            enqueue_next(job.follows, tenant=job.tenant, correlation_id=job.correlation_id)
+        settled = transitions.settle(settlements)
+        workflows.start_next(one for one in done if one[0].id in settled)
+    return settled

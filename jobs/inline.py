@@ -9,7 +9,8 @@ from django.db import connection
 
 from jobs.executor import carry
 from jobs.models import Job
-from jobs.transitions import NOT_PAUSED, Settlement
+from jobs.records import Settlement
+from jobs.transitions import NOT_PAUSED
 
 _DUE = f"""
     SELECT id FROM jobs_job AS j

@@ -19,7 +19,8 @@ from django.db import DatabaseError, InterfaceError, connection
 from django.db.models.functions import Now
 
 from jobs.conf import jobs_settings
-from jobs.maintenance import lifeline
+from jobs.maintenance import enforcer, lifeline, strays
+from jobs.maintenance.outage import Outage
 from jobs.maintenance.stager import Stager
 from jobs.models import Worker
 
@@ -27,6 +28,8 @@ log = structlog.get_logger(__name__)
 
 #: Processes between a child of Celery's pool and the command that started everything.
 _DEPTH = 3
+#: Seconds between two looks for jobs whose task nobody knows.
+_STRAYS_SECONDS = 5.0
 #: Seconds beyond the grace of the jobs before the keeper kills a worker that does not end.
 _MARGIN_SECONDS = 5
 
@@ -38,9 +41,12 @@ class Keeper:
         self._workers = list(workers)
         self._supervisor = supervisor
         self._stopping = threading.Event()
-        self._stager = Stager()
+        self._outage = Outage(workers)
+        self._stager = Stager(self._outage)
         self._celery: list[psutil.Process] = []
         self._beat_at = 0.0
+        self._strays_at = 0.0
+        self._stopped_since: dict[int, float] = {}
 
     def run(self) -> None:
         """Work until SIGTERM or SIGINT, then give back what the workers did not finish."""
@@ -50,8 +56,16 @@ class Keeper:
         interval = jobs_settings().STAGER_INTERVAL.total_seconds()
         while not self._stopping.wait(interval) and os.getppid() == self._supervisor:
             self._look_around()
-            for duty in (self._heartbeat, self._take_back, self._stager.run_once):
+            for duty in (
+                self._heartbeat,
+                self._take_back,
+                self._end_by_force,
+                self._stager.run_once,
+                self._outage.look_after,
+                self._look_after_strays,
+            ):
                 self._safely(duty)
+        self._outage.close()
         self._outlive_the_workers()
         self._safely(self._stop)
 
@@ -72,8 +86,12 @@ class Keeper:
         self._look_around()
         grace = jobs_settings().SHUTDOWN_GRACE.total_seconds() + _MARGIN_SECONDS
         deadline = time.monotonic() + grace
-        while living := [process for process in self._celery if _lives(process)]:
+        while (
+            living := [process for process in self._celery if _lives(process)]
+        ) or self._outage.drains:
+            self._outage.look_after()
             if time.monotonic() > deadline:
+                self._outage.kill_drains()
                 for process in living:
                     log.warning("worker_killed", pid=process.pid, reason="it did not end in time")
                     with suppress(psutil.Error):
@@ -102,6 +120,14 @@ class Keeper:
     def _take_back(self) -> None:
         lifeline.take_back_from_gone_processes(self._workers, self._is_ours)
         lifeline.take_back_forsaken()
+
+    def _end_by_force(self) -> None:
+        enforcer.end_by_force(self._workers, self._is_ours)
+
+    def _look_after_strays(self) -> None:
+        if time.monotonic() >= self._strays_at:
+            self._strays_at = time.monotonic() + _STRAYS_SECONDS
+            strays.look_after()
 
     def _is_ours(self, pid: int) -> bool:
         """Say whether the process lives and belongs to us: a number may have been given anew."""

@@ -19,7 +19,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from jobs import selectors
+from jobs import gates, selectors
 from jobs.api.auth import caller
 from jobs.permissions import may_view
 from jobs.selectors.measurements import BUCKETS, Histogram, count_failures, measure_finished
@@ -33,6 +33,7 @@ class JobsCollector(Collector):
         yield from _finished()
         yield from _failures()
         yield from _queues()
+        yield _parked()
 
     def describe(self) -> list[Metric]:
         """Promise nothing, so that registering the collector asks the database nothing."""
@@ -82,7 +83,7 @@ def _queues() -> Iterator[Metric]:
     depth = GaugeMetricFamily("queue_depth", "Unfinished jobs.", labels=("queue", "state"))
     oldest = GaugeMetricFamily(
         "queue_oldest_seconds",
-        "How long the job that is due for longest has waited.",
+        "How long the job in line that is due for longest has waited.",
         labels=("queue",),
     )
     paused = GaugeMetricFamily("queue_paused", "1 while an operator pauses it.", labels=("queue",))
@@ -102,6 +103,17 @@ def _queues() -> Iterator[Metric]:
     yield from (depth, oldest, paused, serving, letters)
     alive = sum(view.is_alive for view in workers)
     yield GaugeMetricFamily("workers", "Workers with a fresh heartbeat.", value=alive)
+
+
+def _parked() -> Metric:
+    """Tell by the limit, not by its gates: a limit may have one for each address of a person."""
+    waiting = selectors.parked_by_limit()
+    family = GaugeMetricFamily(
+        "jobs_parked", "Due jobs that wait for this limit.", labels=("limit",)
+    )
+    for name in sorted(waiting.keys() | gates.declared().keys()):
+        family.add_metric((name,), waiting.get(name, 0))
+    return family
 
 
 _REGISTRY = CollectorRegistry()

@@ -5,7 +5,7 @@ is an opaque key here; the engine knows no domain. One module for all tables, so
 constraints and indexes can be read side by side with the statements of :mod:`jobs.transitions`.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import uuid_utils.compat
 from django.conf import settings
@@ -13,6 +13,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from jobs import signatures
 from jobs.states import State
 
 
@@ -43,8 +44,6 @@ class Job(models.Model):
     correlation_id = models.CharField(max_length=64, blank=True, default="")
     #: Who asked for it: ``user:<name>``, ``job:<id>``, ``schedule:<name>``, ``system``.
     enqueued_by = models.CharField(max_length=150, blank=True, default="")
-    #: What follows when it succeeds: a list of steps, enqueued by its settlement.
-    follows = models.JSONField(null=True)
     #: The dead job that this one replays.
     replay_of = models.ForeignKey(
         "self", null=True, on_delete=models.SET_NULL, related_name="replays", db_constraint=False
@@ -59,8 +58,31 @@ class Job(models.Model):
     #: Seconds one attempt may take (the hard time limit).
     timeout = models.IntegerField()
 
+    #: Its place among the due jobs of its queue and priority. Tenants take turns: the seats of one
+    #: tenant's jobs follow each other, and begin where the line is now, not at its end.
+    seat = models.BigIntegerField(default=0)
+    #: Of all unfinished jobs with the same key (not empty) there is one.
+    unique_key = models.CharField(max_length=64, blank=True, default="")
+    #: The limits it passes when it is claimed, by name and key; null when there are none.
+    gates = models.JSONField(null=True)
+    #: The gate it waits at (``parked``), or was let through last.
+    gate = models.CharField(max_length=200, blank=True, default="")
+    parked = models.BooleanField(default=False)
+
+    #: The workflow that it belongs to, and the job that started it.
+    root_id = models.UUIDField(null=True)
+    parent_id = models.UUIDField(null=True)
+    #: The group whose part it is, and its place there.
+    group_id = models.UUIDField(null=True)
+    group_index = models.IntegerField(null=True)
+    #: What its settlement starts: ``chain`` (in reverse), ``link`` and ``link_error``, as Celery's
+    #: signatures; ``chord``: it is counted by its group.
+    canvas = models.JSONField(null=True)
+
     #: Not before this instant.
     scheduled_at = models.DateTimeField(db_default=Now())
+    #: Not worth running after this instant: it is cancelled instead.
+    expires_at = models.DateTimeField(null=True)
     enqueued_at = models.DateTimeField(db_default=Now())
     #: How often it was published; the number of its newest message.
     dispatch = models.IntegerField(default=0)
@@ -84,17 +106,66 @@ class Job(models.Model):
     error_type = models.CharField(max_length=200, blank=True, default="")
     error = models.TextField(blank=True, default="")
 
+    #: Told to who enqueued: it was there already, as the twin of the job that was asked for.
+    is_twin = False
+
     class Meta:
         ordering: ClassVar = ["-id"]
         #: Nobody adds, changes or deletes a job by hand: one may look, or operate.
         default_permissions = ("view",)
         permissions: ClassVar = [("operate", "Can operate queues and jobs")]
         indexes: ClassVar = [
+            # The line that claims are served from, and where a tenant stands in it.
             models.Index(
-                fields=["queue", "priority", "scheduled_at"],
-                name="jobs_job_waiting",
-                include=["state"],
-                condition=Q(state__in=["scheduled", "available", "queued"]),
+                fields=["queue", "priority", "seat", "scheduled_at"],
+                name="jobs_job_due",
+                condition=Q(state__in=["available", "queued"], parked=False),
+            ),
+            models.Index(
+                fields=["queue", "priority", "tenant", "seat"],
+                name="jobs_job_seats",
+                condition=Q(state__in=["available", "queued"]),
+            ),
+            models.Index(
+                fields=["scheduled_at"],
+                name="jobs_job_scheduled",
+                include=["queue"],
+                condition=Q(state="scheduled"),
+            ),
+            models.Index(
+                fields=["scheduled_at"],
+                name="jobs_job_unrung",
+                condition=Q(state="available", parked=False),
+            ),
+            models.Index(
+                fields=["gate", "parked", "priority", "seat"],
+                name="jobs_job_gates",
+                condition=Q(state__in=["available", "queued"]) & ~Q(gate=""),
+            ),
+            models.Index(
+                fields=["expires_at"],
+                name="jobs_job_expiring",
+                condition=Q(
+                    state__in=["scheduled", "available", "queued"], expires_at__isnull=False
+                ),
+            ),
+            models.Index(
+                fields=["unique_key", "-enqueued_at"],
+                name="jobs_job_unique_past",
+                condition=~Q(unique_key=""),
+            ),
+            models.Index(
+                fields=["root_id", "id"], name="jobs_job_root", condition=Q(root_id__isnull=False)
+            ),
+            models.Index(
+                fields=["parent_id", "id"],
+                name="jobs_job_parent",
+                condition=Q(parent_id__isnull=False),
+            ),
+            models.Index(
+                fields=["group_id", "group_index"],
+                name="jobs_job_group",
+                condition=Q(group_id__isnull=False),
             ),
             models.Index(fields=["worker"], name="jobs_job_running", condition=Q(state="running")),
             models.Index(fields=["state", "-id"], name="jobs_job_state"),
@@ -111,6 +182,12 @@ class Job(models.Model):
             ),
         ]
         constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["unique_key"],
+                name="jobs_job_unique",
+                condition=Q(state__in=["scheduled", "available", "queued", "running"])
+                & ~Q(unique_key=""),
+            ),
             models.CheckConstraint(
                 name="jobs_job_state_known", condition=Q(state__in=State.values)
             ),
@@ -123,6 +200,65 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return f"{self.task} {self.id}"
+
+    @property
+    def follows(self) -> list[dict[str, Any]]:
+        """What its success starts: the rest of its chain, in order; its callbacks."""
+        canvas = self.canvas or {}
+        return [
+            {"task": signatures.told(signature), "payload": signatures.arguments(signature)}
+            for signature in [*reversed(canvas.get("chain", [])), *canvas.get("link", [])]
+        ]
+
+
+class Workflow(models.Model):
+    """Jobs that were started as one thing: a chain, a group, a chord, a job with what follows it.
+
+    How far it is, its jobs tell (``Job.root_id``): see :mod:`jobs.selectors.workflows`.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid_utils.compat.uuid7, editable=False)
+    #: Its tasks in few words, such as ``sales.render | sales.email``.
+    name = models.CharField(max_length=200)
+    #: The jobs that it takes when all goes well.
+    total = models.IntegerField()
+    tenant = models.CharField(max_length=64, blank=True, default="")
+    correlation_id = models.CharField(max_length=64, blank=True, default="")
+    started_by = models.CharField(max_length=150, blank=True, default="")
+    created_at = models.DateTimeField(db_default=Now())
+    #: A person cancelled it: nothing of it is started any more.
+    cancelled_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.id}"
+
+
+class Group(models.Model):
+    """The header of a chord: jobs that run side by side, and what starts when all succeeded.
+
+    ``pending`` is counted down by the settlements of its parts, in their transactions; it reaches
+    zero once. A part that ends otherwise leaves it as it is, until its replay succeeds.
+    """
+
+    id = models.UUIDField(primary_key=True)
+    root_id = models.UUIDField()
+    pending = models.IntegerField()
+    total = models.IntegerField()
+    #: Its parts that ended otherwise, and were not replayed.
+    failures = models.IntegerField(default=0)
+    #: The ids of its parts, nested as their results are; null: the parts' numbers tell their order.
+    shape = models.JSONField(null=True)
+    #: A chord's body: a Celery signature, called with the list of the results.
+    body = models.JSONField()
+    failed_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(db_default=Now())
+    finished_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"group {self.id}: {self.total - self.pending} of {self.total}"
 
 
 class Attempt(models.Model):
@@ -207,6 +343,10 @@ class DeadLetter(models.Model):
             models.Index(
                 fields=["-died_at"], name="jobs_deadletter_pending", condition=Q(decision="")
             ),
+            # What the pruner may take.
+            models.Index(
+                fields=["decided_at"], name="jobs_deadletter_decided", condition=~Q(decision="")
+            ),
         ]
 
     def __str__(self) -> str:
@@ -250,6 +390,8 @@ class Worker(models.Model):
     queues = models.JSONField(default=list)
     pool = models.CharField(max_length=16)
     concurrency = models.SmallIntegerField()
+    #: The wire names it knows: it claims no others.
+    tasks = models.JSONField(default=list)
     started_at = models.DateTimeField(db_default=Now())
     heartbeat_at = models.DateTimeField(db_default=Now())
     stopped_at = models.DateTimeField(null=True)
@@ -279,6 +421,102 @@ class QueueState(models.Model):
         return self.name
 
 
+class LimitOverride(models.Model):
+    """What an operator set for a limit at run time. No row: as declared."""
+
+    name = models.CharField(primary_key=True, max_length=120)
+    #: Runs in the limit's period, or at the same time; null: no limit.
+    value = models.IntegerField(null=True)
+    changed_at = models.DateTimeField(db_default=Now())
+    changed_by = models.CharField(max_length=150)
+
+    def __str__(self) -> str:
+        return f"{self.name}: {'off' if self.value is None else self.value}"
+
+
+class RateCount(models.Model):
+    """How many jobs passed a gate in one slice of its period."""
+
+    pk = models.CompositePrimaryKey("gate", "slice_at")
+    gate = models.CharField(max_length=200)
+    slice_at = models.DateTimeField()
+    passed = models.IntegerField()
+    #: It does not count any more after this instant.
+    expires_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.gate} {self.slice_at:%H:%M:%S}: {self.passed}"
+
+
+class ReplayBatch(models.Model):
+    """Dead letters replayed together: one first, the rest when that one succeeded."""
+
+    class State(models.TextChoices):
+        """How far it is."""
+
+        CANARY = "canary", "the first one runs"
+        RUNNING = "running", "the rest is replayed"
+        DONE = "done", "all are replayed"
+        STOPPED = "stopped", "stopped: the first one failed, or a person stopped it"
+
+    id = models.BigAutoField(primary_key=True)
+    #: Which dead letters: see ``DeadLetterFilter``. ``died_before`` is always there, so that what
+    #: dies again is not among them.
+    filters = models.JSONField(default=dict)
+    state = models.CharField(max_length=16, choices=State.choices, default=State.CANARY)
+    total = models.IntegerField(default=0)
+    replayed = models.IntegerField(default=0)
+    #: Those that could not be replayed, such as arguments that no longer fit, and how many for
+    #: each reason.
+    refused = models.IntegerField(default=0)
+    refusals = models.JSONField(default=dict)
+    canary = models.ForeignKey(
+        Job, null=True, on_delete=models.SET_NULL, related_name="+", db_constraint=False
+    )
+    #: The job that does it.
+    job_id = models.UUIDField(null=True)
+    #: ``[died_at, job id]`` of the last dead letter it has dealt with.
+    reached = models.JSONField(null=True)
+    created_by = models.CharField(max_length=150)
+    created_at = models.DateTimeField(db_default=Now())
+    finished_at = models.DateTimeField(null=True)
+    #: Why it was stopped, and the like.
+    note = models.TextField(blank=True, default="")
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+        verbose_name_plural = "replay batches"
+
+    def __str__(self) -> str:
+        return f"replay {self.id}: {self.get_state_display()}"
+
+
+class AuditArchive(models.Model):
+    """A compressed file of audit entries that were taken out of the table, verified before.
+
+    The database lets exactly those entries be deleted that a row inserted in the same transaction
+    names, and refuses to change or delete the row. Ids in between that are not in the file belong
+    to jobs that were not finished then.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    name = models.CharField(max_length=200, unique=True)
+    first_id = models.BigIntegerField()
+    last_id = models.BigIntegerField()
+    entries = models.BigIntegerField()
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField()
+    size = models.BigIntegerField(help_text="bytes of the compressed file")
+    sha256 = models.CharField(max_length=64)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Effect(models.Model):
     """Something done outside the database (an e-mail), recorded before and after."""
 
@@ -295,6 +533,12 @@ class Effect(models.Model):
     finished_at = models.DateTimeField(null=True)
     #: What the other side answered.
     receipt = models.JSONField(null=True)
+
+    class Meta:
+        indexes: ClassVar = [
+            # What the pruner may take.
+            models.Index(fields=["finished_at"], name="jobs_effect_done", condition=Q(state="done"))
+        ]
 
     def __str__(self) -> str:
         return f"{self.key}: {self.state}"

@@ -1,8 +1,8 @@
 """The arguments of a task: checked, turned into JSON, and their secrets encrypted.
 
-A task's annotated keyword-only parameters become a pydantic model. Arguments are checked in strict
-mode, after a trip through JSON, so that what is accepted at enqueue is what arrives at the run:
-``"5"`` is no ``int``, ``"2026-11-21"`` is a ``date``.
+A task's annotated parameters become a pydantic model. Arguments are checked in strict mode, after
+a trip through JSON, so that what is accepted at enqueue is what arrives at the run: ``"5"`` is no
+``int``, ``"2026-11-21"`` is a ``date``.
 """
 
 import inspect
@@ -49,15 +49,17 @@ def model_of(function: Callable[..., Any], name: str) -> type[BaseModel]:
     """Return the model of the function's parameters.
 
     Raises:
-        TypeError: a parameter is not keyword-only, has no annotation, or hides a secret inside
-            another type, where it could not be encrypted.
+        TypeError: a parameter has no name to be given by, has no annotation, or hides a secret
+            inside another type, where it could not be encrypted.
     """
     hints = get_type_hints(function, include_extras=True)
     fields: dict[str, Any] = {}
     for parameter in inspect.signature(function).parameters.values():
-        if parameter.kind is not inspect.Parameter.KEYWORD_ONLY or parameter.name not in hints:
+        named = parameter.kind in {parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD}
+        if not named or parameter.name not in hints:
             raise TypeError(
-                f"{name}: parameter {parameter.name!r} must be keyword-only and annotated"
+                f"{name}: parameter {parameter.name!r} must have a name to be given by, and be "
+                "annotated"
             )
         if not _is_secret(hints[parameter.name]) and _holds_secret(hints[parameter.name]):
             raise TypeError(f"{name}: a secret must be a parameter of its own, a SecretStr")
@@ -120,6 +122,23 @@ def _as_json(value: Any) -> bytes:
     return raw
 
 
+def jsonable(value: Any) -> Any:
+    """Return the value as JSON has it: a date is a text, a tuple a list.
+
+    Raises:
+        ValueError, TypeError: JSON cannot hold it, or PostgreSQL could not keep it.
+    """
+    told = _as_json(value).decode()
+    if holds_nul(told):
+        raise ValueError("expected text without NUL characters")
+    return json.loads(told)
+
+
+def takes_secrets(model: type[BaseModel]) -> bool:
+    """Say whether an argument of this model is a secret."""
+    return any(_is_secret(field.annotation) for field in model.model_fields.values())
+
+
 def _refuse(constant: str) -> Never:
     raise ValueError(f"{constant} is no JSON number")
 
@@ -142,11 +161,11 @@ def _not_json(arguments: Mapping[str, Any]) -> dict[str, str]:
     return problems
 
 
-def seal(task: str, checked: BaseModel) -> Sealed:
+def seal(task: str, checked: BaseModel, limit: int | None = None) -> Sealed:
     """Turn checked arguments into what the row keeps.
 
     Raises:
-        PayloadTooLarge: they take more bytes of JSON than ``PAYLOAD_LIMIT_BYTES``.
+        PayloadTooLarge: they take more bytes of JSON than ``limit``, or ``PAYLOAD_LIMIT_BYTES``.
         InvalidPayload: a text has a NUL character, which PostgreSQL cannot keep.
     """
     values = {name: getattr(checked, name) for name in type(checked).model_fields}
@@ -156,7 +175,7 @@ def seal(task: str, checked: BaseModel) -> Sealed:
     if nul:
         raise InvalidPayload(task, dict.fromkeys(nul, "expected text without NUL characters"))
     size = len(json.dumps(payload).encode()) + sum(len(value.encode()) for value in hidden.values())
-    limit = jobs_settings().PAYLOAD_LIMIT_BYTES
+    limit = limit or jobs_settings().PAYLOAD_LIMIT_BYTES
     if size > limit:
         sizes = {key: len(json.dumps(value)) for key, value in (payload | hidden).items()}
         largest = max(sizes, key=lambda key: sizes[key])
@@ -173,7 +192,7 @@ def holds_nul(told: str) -> bool:
     return _NUL.search(told) is not None
 
 
-def _size(value: Any) -> int:
+def size_of(value: Any) -> int:
     """Return the bytes of its JSON in UTF-8: a Greek letter is two, as in the database."""
     return len(json.dumps(value, ensure_ascii=False).encode())
 
@@ -187,21 +206,25 @@ def unseal(
         PermanentError: the secrets cannot be decrypted with any key, or the arguments no longer
             fit the task.
     """
-    hidden: dict[str, str] = {}
-    if secrets is not None:
-        try:
-            hidden = json.loads(_fernet().decrypt(bytes(secrets)))
-        except InvalidToken:
-            message = (
-                "The secret arguments cannot be decrypted: no key of JOBS_ENCRYPTION_KEYS fits."
-            )
-            raise PermanentError(message) from None
+    hidden = opened(secrets)
     try:
         checked = check(model, task, {**payload, **hidden})
     except InvalidPayload as error:
         raise PermanentError(str(error)) from None
     values = {name: getattr(checked, name) for name in type(checked).model_fields}
     return values, list(hidden.values())
+
+
+def opened(secrets: bytes | None) -> dict[str, str]:
+    """Return the secret arguments; raises :class:`PermanentError` when no key decrypts them."""
+    if secrets is None:
+        return {}
+    try:
+        hidden: dict[str, str] = json.loads(_fernet().decrypt(bytes(secrets)))
+    except InvalidToken:
+        message = "The secret arguments cannot be decrypted: no key of JOBS_ENCRYPTION_KEYS fits."
+        raise PermanentError(message) from None
+    return hidden
 
 
 @cache

@@ -1,8 +1,9 @@
-"""Publishing: ring the doorbell for jobs whose rows are committed.
+"""Publishing: ring a queue's bell for jobs whose rows are committed.
 
-A message carries the job's id and its dispatch number, nothing else. A failed publish costs
-latency only: the jobs become ``available`` again, and the stager rings later. The caller waits for
-Redis no longer than the timeouts here, once, and then not at all while the breaker is open.
+A message carries the id of the job that rings and its dispatch number, nothing else; the worker
+that takes it claims the job whose turn it is. A failed publish costs latency only: the jobs become
+``available`` again, and the stager rings later. The caller waits for Redis no longer than the
+timeouts here, once, and then not at all while the breaker is open.
 """
 
 from collections.abc import Sequence
@@ -11,25 +12,59 @@ from uuid import UUID
 
 import structlog
 from celery import current_app
-from django.db import DatabaseError
+from django.db import DatabaseError, connection, transaction
 from kombu import Connection
-from kombu.exceptions import OperationalError
+from kombu.exceptions import (
+    BatchPublishError,  # type: ignore[attr-defined] # the stubs are older
+    OperationalError,
+)
 from kombu.pools import producers
 from redis import RedisError
 
 from jobs import transitions
 from jobs.breaker import breaker
 from jobs.errors import UnknownTask
-from jobs.task import get_task
+from jobs.sql import fetch
+from jobs.task import get_task, registry
 
 log = structlog.get_logger(__name__)
 
 #: (job id, task, queue, dispatch number)
 Message = tuple[UUID, str, str, int]
 
-
 #: Seconds for Redis to accept a connection, and to answer: of a publish, not of a worker's wait.
 CONNECT_TIMEOUT, ANSWER_TIMEOUT = 0.2, 0.4
+
+
+class _AfterCommit:
+    """Publishes what one transaction enqueued, in one trip to Redis."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+
+    def __call__(self) -> None:
+        if not publish(self.messages):
+            from jobs.degraded import run_here
+
+            run_here(self.messages)
+
+
+def publish_after_commit(message: Message) -> None:
+    """Publish when the caller's transaction is committed; never, when it is rolled back."""
+    if not connection.in_atomic_block:
+        after = _AfterCommit()
+        after.messages.append(message)
+        after()
+        return
+    # Callbacks of the same savepoints live and die together, so they may share their trip.
+    if connection.run_on_commit:
+        savepoints, last, *_ = connection.run_on_commit[-1]
+        if isinstance(last, _AfterCommit) and savepoints == set(connection.savepoint_ids):
+            last.messages.append(message)
+            return
+    after = _AfterCommit()
+    after.messages.append(message)
+    transaction.on_commit(after, robust=True)
 
 
 def publish(messages: Sequence[Message], *, insist: bool = False) -> bool:
@@ -37,12 +72,36 @@ def publish(messages: Sequence[Message], *, insist: bool = False) -> bool:
 
     With ``insist`` the breaker is not asked: the caller has just heard from Redis.
     """
-    if breaker.is_open and not insist:
+    sent = _sent(messages, insist=insist)
+    if not sent:
         _unpublish(messages)
+    return sent
+
+
+def ring(queue: str, most: int = 1, *, insist: bool = False) -> int:
+    """Ring a queue's bell up to ``most`` times for jobs in its line that may wait for no message.
+
+    Nothing moves: they are ``queued`` already. Returns how often it rang.
+    """
+    rows = fetch(_IN_LINE, [queue, sorted(registry()), most])
+    messages = [(row[0], row[1], queue, row[2]) for row in rows]
+    return len(messages) if messages and _sent(messages, insist=insist) else 0
+
+
+_IN_LINE = f"""
+    SELECT j.id, j.task, j.dispatch FROM jobs_job AS j
+    WHERE j.queue = %s AND j.task = ANY(%s::text[]) AND {transitions.IN_LINE}
+      AND {transitions.NOT_PAUSED}
+    ORDER BY j.priority, j.seat, j.scheduled_at LIMIT %s::int
+"""
+
+
+def _sent(messages: Sequence[Message], *, insist: bool) -> bool:
+    if breaker.is_open and not insist:
         return False
     try:
-        connection = _connection(str(current_app.conf.broker_url))
-        with producers[connection].acquire(block=True, timeout=ANSWER_TIMEOUT) as producer:
+        link = _connection(str(current_app.conf.broker_url))
+        with producers[link].acquire(block=True, timeout=ANSWER_TIMEOUT) as producer:
             if len(messages) == 1:
                 _send(messages[0], producer)
             else:
@@ -50,12 +109,13 @@ def publish(messages: Sequence[Message], *, insist: bool = False) -> bool:
                     for message in messages:
                         _send(message, producer)
     except Exception as error:
-        expected = isinstance(error, OperationalError | OSError | RedisError | TimeoutError)
+        expected = isinstance(
+            error, OperationalError | BatchPublishError | OSError | RedisError | TimeoutError
+        )
         log.warning(
             "publish_failed", jobs=len(messages), error=type(error).__name__, exc_info=not expected
         )
         breaker.trip()
-        _unpublish(messages)
         return False
     breaker.reset()
     return True

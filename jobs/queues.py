@@ -11,8 +11,12 @@ from datetime import timedelta
 from typing import Literal
 
 from jobs.errors import UnknownQueue
+from jobs.limits import Limit, Rate
 
 Pool = Literal["prefork", "threads"]
+#: What a job of the queue does while Redis is down: wait for a worker that claims it from the
+#: table, or run at once in the process that enqueued it, after its commit.
+BrokerDown = Literal["drain", "inline"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +45,8 @@ class Queue:
     soft_time_limit: timedelta
     #: The process is killed after this long (prefork), or the lease ends (threads).
     hard_time_limit: timedelta
+    limits: tuple[Limit, ...] = ()
+    when_broker_down: BrokerDown = "drain"
 
 
 def _cores() -> int:
@@ -56,6 +62,7 @@ def _queue(
     base: int,
     soft: int,
     hard: int,
+    *limits: Limit,
 ) -> Queue:
     return Queue(
         name=name,
@@ -66,13 +73,18 @@ def _queue(
         backoff=Backoff(base=timedelta(seconds=base)),
         soft_time_limit=timedelta(seconds=soft),
         hard_time_limit=timedelta(seconds=hard),
+        limits=limits,
     )
 
 
+_MINUTE, _HOUR = timedelta(minutes=1), timedelta(hours=1)
+_EMAIL = Rate(limit=100, per=_MINUTE), Rate(limit=20, per=_HOUR, by="to")
+_NOTICES = Rate(limit=200, per=_MINUTE, by="tenant")
+
 _DECLARED = [
-    _queue("email", "one message to one person", "threads", 8, 5, 10, 30, 60),
+    _queue("email", "one message to one person", "threads", 8, 5, 10, 30, 60, *_EMAIL),
     _queue("pdf", "render and keep a document", "prefork", _cores(), 3, 5, 60, 120),
-    _queue("notifications", "in-app notices, fan-outs", "threads", 8, 3, 5, 30, 60),
+    _queue("notifications", "in-app notices, fan-outs", "threads", 8, 3, 5, 30, 60, _NOTICES),
     _queue("inventory", "stock checks, transfers, alerts", "prefork", 2, 3, 5, 300, 360),
     _queue("compliance", "scores, expiry and deadline scans", "prefork", 1, 3, 30, 900, 960),
     _queue("reports", "periodic reports, exports", "prefork", 1, 3, 30, 900, 960),

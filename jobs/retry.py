@@ -2,17 +2,21 @@
 
 import random
 import traceback as tracebacks
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from jobs import transitions
 from jobs.conf import jobs_settings
+from jobs.definition import OnError
 from jobs.errors import Cancelled, Discard, PermanentError, RetryLater
 from jobs.models import DeadLetter
 from jobs.payload import MASK
 from jobs.queues import Backoff
+from jobs.records import Claimed, Settlement
 from jobs.states import Move
-from jobs.transitions import Claimed, Settlement
+
+NOTHING_SPECIAL: Mapping[type[Exception], OnError] = MappingProxyType({})
 
 _TYPE_CHARACTERS = 200
 _ERROR_CHARACTERS = 4_000
@@ -28,9 +32,17 @@ def wait(backoff: Backoff, retry: int) -> float:
 
 
 def settlement_of(
-    job: Claimed, error: Exception, backoff: Backoff, secrets: Iterable[str] = ()
+    job: Claimed,
+    error: Exception,
+    backoff: Backoff,
+    *,
+    secrets: Iterable[str] = (),
+    on_error: Mapping[type[Exception], OnError] = NOTHING_SPECIAL,
 ) -> Settlement:
-    """Decide by the error what becomes of the job: later, discarded, cancelled, dead or retried."""
+    """Decide by the error what becomes of the job: later, discarded, cancelled, dead or retried.
+
+    ``on_error`` is what its task says of errors of some types; the nearest class counts.
+    """
     settlement = Settlement(
         id=job.id,
         lease=job.lease,
@@ -48,14 +60,19 @@ def settlement_of(
             return replace(settlement, move=Move.DISCARDED)
         case Cancelled():
             return replace(settlement, move=Move.CANCELLED)
+    verdict = next((on_error[kind] for kind in type(error).__mro__ if kind in on_error), None)
+    if verdict == "discard":
+        return replace(settlement, move=Move.DISCARDED)
     told = _masked("".join(tracebacks.format_exception(error)), secrets)
     settlement = replace(settlement, failures=1, traceback=told[-_TRACEBACK_CHARACTERS:])
     spent = job.failures + job.crashes + 1
-    if isinstance(error, PermanentError):
+    if isinstance(error, PermanentError) or verdict == "die":
         return replace(settlement, move=Move.DIED, reason=DeadLetter.Reason.PERMANENT)
     if spent >= job.max_attempts:
         return replace(settlement, move=Move.DIED, reason=DeadLetter.Reason.EXHAUSTED)
-    return replace(settlement, delay=wait(backoff, spent))
+    return replace(
+        settlement, delay=wait(verdict if isinstance(verdict, Backoff) else backoff, spent)
+    )
 
 
 def _told(error: Exception) -> str:

@@ -24,7 +24,9 @@ class Move(models.TextChoices):
     ENQUEUED = "enqueued"
     PUBLISHED = "published"
     UNPUBLISHED = "unpublished"  # the broker did not take the message
-    RESUMED = "resumed"  # its queue was paused and is no longer
+    MATURED = "matured"  # its time has come while the broker is down: no message
+    PARKED = "parked"  # a limit is reached: it waits at a gate
+    ADMITTED = "admitted"  # the limit has room again: back in line
     CLAIMED = "claimed"
     SUCCEEDED = "succeeded"
     RETRIED = "retried"  # failed, and scheduled again
@@ -34,6 +36,7 @@ class Move(models.TextChoices):
     RELEASED = "released"  # given back by a worker that stops; costs no attempt
     CRASHED = "crashed"  # its worker died; costs an attempt
     CANCELLED = "cancelled"
+    EXPIRED = "expired"  # not worth running any more
     HASTENED = "hastened"  # a person did not want to wait for its time
 
 
@@ -43,10 +46,17 @@ FINAL = frozenset({State.SUCCEEDED, State.CANCELLED, State.DEAD})
 
 #: move -> (states it starts from, states it may end in). An empty start is a new row.
 TRANSITIONS: dict[Move, tuple[frozenset[State], frozenset[State]]] = {
-    Move.ENQUEUED: (frozenset(), frozenset({State.SCHEDULED, State.AVAILABLE, State.QUEUED})),
-    Move.PUBLISHED: (WAITING, frozenset({State.QUEUED})),
+    Move.ENQUEUED: (
+        frozenset(),
+        # Dead at birth: the step of a workflow that cannot be started.
+        frozenset({State.SCHEDULED, State.AVAILABLE, State.QUEUED, State.DEAD}),
+    ),
+    Move.PUBLISHED: (frozenset({State.SCHEDULED, State.AVAILABLE}), frozenset({State.QUEUED})),
+    Move.MATURED: (frozenset({State.SCHEDULED}), frozenset({State.AVAILABLE})),
     Move.UNPUBLISHED: (frozenset({State.QUEUED}), frozenset({State.AVAILABLE})),
-    Move.RESUMED: (frozenset({State.QUEUED}), frozenset({State.AVAILABLE})),
+    Move.PARKED: (frozenset({State.AVAILABLE, State.QUEUED}), frozenset({State.AVAILABLE})),
+    Move.ADMITTED: (frozenset({State.AVAILABLE}), frozenset({State.AVAILABLE})),
+    Move.EXPIRED: (WAITING, frozenset({State.CANCELLED})),
     Move.HASTENED: (frozenset({State.SCHEDULED}), frozenset({State.AVAILABLE})),
     Move.CLAIMED: (WAITING, frozenset({State.RUNNING})),
     Move.SUCCEEDED: (frozenset({State.RUNNING}), frozenset({State.SUCCEEDED})),

@@ -6,20 +6,22 @@ first, the message after the commit. Business code uses ``.enqueue()``, which is
 
 import difflib
 import inspect
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
+from uuid import UUID
 
 import celery
 from celery import shared_task
 from celery.result import AsyncResult
 
 from jobs import payload
+from jobs.binding import bind
 from jobs.context import job_context
-from jobs.definition import Definition, Options, Step
+from jobs.definition import Definition, OnError, Options, Step, Unique
 from jobs.errors import EnqueueError, UnknownTask
+from jobs.limits import Limit, named
 from jobs.models import Job, Priority
 from jobs.queues import Backoff, get_queue
 from jobs.running import current_job
@@ -44,8 +46,7 @@ class Call(Generic[P, R]):
         """Like :meth:`JobTask.enqueue`, with the options."""
         from jobs.enqueue import enqueue
 
-        _refuse_positional(self.task.name, args)
-        return enqueue(self.task, kwargs, self.options)
+        return enqueue(self.task, bind(self.task.run, self.task.name, args, kwargs), self.options)
 
 
 class JobTask(CeleryTask, Generic[P, R]):
@@ -72,6 +73,8 @@ class JobTask(CeleryTask, Generic[P, R]):
         run_at: datetime | None = None,
         delay: timedelta | None = None,
         follows: list[Step] | None = None,
+        unique: Unique | None = None,
+        expires: datetime | timedelta | None = None,
     ) -> Call[P, R]:
         """Return this task with options for one job (see :class:`Options`)."""
         options = Options(
@@ -81,14 +84,42 @@ class JobTask(CeleryTask, Generic[P, R]):
             run_at=run_at,
             delay=delay,
             follows=follows or [],
+            unique=unique,
+            expires=expires,
         )
         return Call(self, options)
+
+    def enqueue_many(
+        self, calls: Iterable[Mapping[str, Any]], options: Options | None = None
+    ) -> list[UUID]:
+        """Make a job of each of these arguments, all or none; returns their ids.
+
+        Made for many: they are inserted by ``COPY``, and few messages lead workers to all of them.
+
+        Raises:
+            InvalidPayload, PayloadTooLarge: of the first call that does not fit; ``problems``
+                name it by its place, as in ``12.label``.
+        """
+        from jobs.bulk import enqueue_many
+
+        return enqueue_many(self, calls, options or Options())
+
+    def bulk(
+        self, body: Callable[[list[dict[str, Any]]], list[R] | None]
+    ) -> Callable[[list[dict[str, Any]]], list[R] | None]:
+        """Declare a bulk body: it runs many jobs of this task in one call.
+
+        It takes a list of their arguments, and returns their results in the same order, or None.
+        When it raises, the jobs run one by one.
+        """
+        self.definition = replace(self.definition, bulk=body)
+        return body
 
     def step(self, *args: P.args, **kwargs: P.kwargs) -> Step:
         """Return a step for ``follows``; raises :class:`InvalidPayload`."""
         name = self.definition.name
-        _refuse_positional(name, args)
-        sealed = payload.seal(name, payload.check(self.definition.arguments, name, kwargs))
+        arguments = bind(self.run, name, args, kwargs)
+        sealed = payload.seal(name, payload.check(self.definition.arguments, name, arguments))
         if sealed.secrets is not None:
             raise EnqueueError(f"{name} takes secrets, so it cannot follow another job")
         return Step(task=name, payload=sealed.payload)
@@ -98,39 +129,26 @@ class JobTask(CeleryTask, Generic[P, R]):
         args: tuple[Any, ...] | list[Any] | None = None,
         kwargs: Mapping[str, Any] | None = None,
         task_id: str | None = None,
-        *,
-        queue: str | None = None,
-        countdown: float | None = None,
-        eta: datetime | None = None,
-        **celery_options: Any,
+        **options: Any,
     ) -> AsyncResult[Any]:
-        """Celery's own way in: makes a job too. ``countdown`` (seconds) and ``eta`` become rows.
+        """Celery's own way in: makes a job too. All of Celery's canvas ends here.
 
-        Beat names its schedule in the headers, and the job's row says so.
+        Of Celery's options it takes ``queue``, ``priority`` (ours: 0 to 3), ``countdown``
+        (seconds), ``eta``, ``expires`` (seconds, or a time), ``link``, ``link_error``, and what
+        groups and chains give their parts; besides, ``tenant``. Beat names its schedule in the
+        headers, and the job's row says so. Options of a message mean nothing here.
 
         Raises:
-            EnqueueError: an argument is positional, or something is to follow by Celery's canvas,
-                which would be lost with its message.
+            EnqueueError: an argument does not fit, or what is to follow could never be started.
         """
-        _refuse_positional(self.name, args or ())
-        for option in ("link", "link_error", "chain", "chord"):
-            if celery_options.get(option):
-                raise EnqueueError(f"{self.name}: use follows=, not Celery's {option}")
-        options = self.using(
-            queue=queue,
-            delay=timedelta(seconds=countdown) if countdown else None,
-            run_at=eta,
-        ).options
-        from jobs.enqueue import enqueue
+        from jobs.canvas import apply
 
-        schedule = (celery_options.get("headers") or {}).get("periodic_task_name")
+        schedule = (options.get("headers") or {}).get("periodic_task_name")
         with job_context(actor=f"schedule:{schedule}" if schedule else None):
-            job = enqueue(self, kwargs or {}, replace(options, job_id=task_id))
-        return AsyncResult(str(job.id), app=self.app)
+            return apply(self, args or (), kwargs or {}, {**options, "task_id": task_id})
 
     def publish(self, job_id: str, *, queue: str, dispatch: int, producer: Any = None) -> None:
         """Put the job's id on its Redis queue: the doorbell. Nothing else is in the message."""
-        limits = self.definition.limits_on(queue)
         super().apply_async(  # type: ignore[call-arg] # the stubs lack some options
             (),
             {},
@@ -142,23 +160,17 @@ class JobTask(CeleryTask, Generic[P, R]):
             argsrepr="",
             kwargsrepr="",
             ignore_result=True,
-            soft_time_limit=math.ceil(limits.soft_time_limit.total_seconds()),
-            time_limit=math.ceil(limits.hard_time_limit.total_seconds()),
         )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the body; or, when a worker calls because of a message, carry the message's job."""
+        """Run the body; or, when a worker calls because of a message, carry the queue's jobs."""
         if self.request.called_directly or current_job() is not None:
             return self.run(*args, **kwargs)
         from jobs.executor import answer_message
 
-        answer_message(str(self.request.id))
+        delivery: Mapping[str, Any] = self.request.delivery_info or {}
+        answer_message(str(self.request.id), delivery.get("routing_key"))
         return None
-
-
-def _refuse_positional(name: str, args: Sequence[Any]) -> None:
-    if args:
-        raise EnqueueError(f"{name} takes keyword arguments only, not {len(args)} others")
 
 
 def job_task(
@@ -171,6 +183,10 @@ def job_task(
     atomic: bool = False,
     soft_time_limit: timedelta | None = None,
     hard_time_limit: timedelta | None = None,
+    limits: Sequence[Limit] = (),
+    unique: Unique | None = None,
+    expires: timedelta | None = None,
+    on_error: Mapping[type[Exception], OnError] | None = None,
 ) -> Callable[[Callable[P, R]], JobTask[P, R]]:
     """Declare a task.
 
@@ -184,6 +200,12 @@ def job_task(
             the database happen exactly once. Not for tasks that act outside the database.
         soft_time_limit: ``SoftTimeLimitExceeded`` is raised in the body (prefork only).
         hard_time_limit: The process is killed (prefork) or the lease ends (threads).
+        limits: How often, and how many at a time: :class:`~jobs.limits.Rate` and
+            :class:`~jobs.limits.Concurrency`, beside those of the queue.
+        unique: Equal jobs are one; who enqueues another gets the first one back.
+        expires: From its enqueueing, after which a job that still waits is cancelled.
+        on_error: What errors of a type mean: a :class:`~jobs.queues.Backoff` of their own,
+            ``"die"`` or ``"discard"``.
     """
     get_queue(queue)
 
@@ -201,7 +223,12 @@ def job_task(
             hard_time_limit=hard_time_limit,
             arguments=payload.model_of(function, name),
             description=inspect.getdoc(function) or "",
+            limits=tuple(limits),
+            unique=unique,
+            expires=expires,
+            on_error=on_error or {},
         )
+        _refuse_unknown_arguments(definition)
         task = shared_task(
             name=name,
             base=JobTask,
@@ -214,6 +241,17 @@ def job_task(
         return cast("JobTask[P, R]", task)
 
     return declare
+
+
+def _refuse_unknown_arguments(definition: Definition) -> None:
+    """Raise ``TypeError`` when a limit or uniqueness is by an argument that the task lacks."""
+    fields = definition.arguments.model_fields
+    named(definition.name, definition.limits)
+    keys = [limit.by for limit in definition.limits if limit.by not in {None, "tenant"}]
+    keys += definition.unique.by or () if definition.unique else ()
+    for name in keys:
+        if name not in fields:
+            raise TypeError(f"{definition.name}: it has no argument {name!r} to tell jobs apart")
 
 
 _REGISTRY: dict[str, JobTask[Any, Any]] = {}

@@ -9,8 +9,12 @@ from annotated_types import Ge, Le, MaxLen, MinLen
 from django.db.models.functions import Now
 from django.utils import timezone
 
+import jobs.django_tasks.tasks  # noqa: F401 - declares two more
+from jobs import replays
+from jobs.definition import Unique
 from jobs.errors import PermanentError
-from jobs.models import ProbeRun
+from jobs.maintenance import archive, housekeeping, pruner
+from jobs.models import Priority, ProbeRun
 from jobs.running import current_job
 from jobs.task import job_task
 
@@ -57,3 +61,33 @@ def probe(
         finished_at=Now(),
     )
     return "x" * payload_bytes or None
+
+
+@job_task(name="jobs.prune", queue="maintenance", priority=Priority.LOW, unique=Unique())
+def prune() -> dict[str, int]:
+    """Delete what is past its retention; the result is how many rows of each kind went at last."""
+    return pruner.prune()
+
+
+@job_task(name="audit.archive", queue="maintenance", priority=Priority.LOW, unique=Unique())
+def archive_audit() -> int:
+    """Move old audit entries to compressed files; the result is how many went at last."""
+    return archive.archive()
+
+
+@job_task(name="sessions.clear", queue="maintenance", priority=Priority.LOW, unique=Unique())
+def clear_sessions() -> None:
+    """Delete the sessions that have expired."""
+    housekeeping.clear_sessions()
+
+
+@job_task(name="database.analyze", queue="maintenance", priority=Priority.LOW, unique=Unique())
+def analyze_database() -> int:
+    """Vacuum all tables and refresh their statistics; the result is how many."""
+    return housekeeping.analyze()
+
+
+@job_task(name="jobs.replay_dead_letters", queue="maintenance", priority=Priority.HIGH)
+def replay_dead_letters(*, batch: Annotated[int, Ge(1)]) -> None:
+    """Replay the dead letters of a batch: one, and the rest when that one has succeeded."""
+    replays.go_on(batch)

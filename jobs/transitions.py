@@ -11,16 +11,16 @@ import json
 import os
 import socket
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from dataclasses import asdict
+from datetime import timedelta
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
-
 from jobs.conf import jobs_settings
-from jobs.models import Attempt
-from jobs.states import FINAL, TRANSITIONS, WAITING, Move, State
+from jobs.records import Claimed, Inserted, Line, NewJob, Settlement, Waiting
+from jobs.sql import fetch
+from jobs.states import FINAL, WAITING, Move, State
 
 _WAITING = sorted(WAITING)
 
@@ -39,102 +39,64 @@ NOT_PAUSED = """
                 WHERE q.name = j.queue AND q.paused_at IS NOT NULL)
 """
 
-
-@dataclass(frozen=True, kw_only=True)
-class NewJob:
-    """A job about to be inserted. ``run_at`` or ``delay`` in seconds, or now."""
-
-    id: str
-    task: str
-    queue: str
-    priority: int
-    payload: dict[str, Any]
-    secrets: str | None  # base64
-    tenant: str
-    correlation_id: str
-    enqueued_by: str
-    follows: list[dict[str, Any]] | None
-    replay_of: str | None
-    max_attempts: int
-    timeout: int  # seconds
-    run_at: str | None  # ISO 8601
-    delay: float
+#: Says of the job ``j`` that it stands in its queue's line.
+IN_LINE = "j.state IN ('available', 'queued') AND NOT j.parked"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Inserted:
-    """What the database decided about a new job."""
+def next_seat(row: str) -> str:
+    """Return SQL for the seat of a job that joins the line of ``row``'s queue and priority.
 
-    id: UUID
-    state: State
-    scheduled_at: datetime
-    enqueued_at: datetime
-
-
-@dataclass(frozen=True, kw_only=True)
-class Claimed:
-    """A job that this process, and no other, runs now."""
-
-    id: UUID
-    task: str
-    queue: str
-    payload: dict[str, Any]
-    secrets: bytes | None
-    tenant: str
-    correlation_id: str
-    follows: list[dict[str, Any]] | None
-    attempt: int
-    failures: int
-    crashes: int
-    max_attempts: int
-    lease: UUID
-    waited: float  # seconds since it was due
+    It is behind its tenant's last job, and not before the one whose turn it is. So tenants take
+    turns, whatever number of jobs each has.
+    """
+    return f"""
+        GREATEST(
+            COALESCE((SELECT j.seat FROM jobs_job AS j
+                      WHERE j.queue = {row}.queue AND j.priority = {row}.priority AND {IN_LINE}
+                      ORDER BY j.seat, j.scheduled_at LIMIT 1), 0),
+            COALESCE((SELECT j.seat + 1 FROM jobs_job AS j
+                      WHERE j.queue = {row}.queue AND j.priority = {row}.priority
+                        AND j.tenant = {row}.tenant AND j.state IN ('available', 'queued')
+                      ORDER BY j.seat DESC LIMIT 1), 0))
+    """
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settlement:
-    """How an attempt ended, and what becomes of its job."""
+def not_before_the_line(row: str) -> str:
+    """Return SQL for the seat of a job that is back in line: its own, but not of long ago.
 
-    id: UUID
-    lease: UUID
-    move: Move
-    delay: float = 0.0
-    run_at: str | None = None
-    result: Any = None
-    error_type: str = ""
-    error: str = ""
-    traceback: str = ""
-    reason: str = ""  # of a dead letter
-    failures: int = 0  # to add
-    crashes: int = 0
-
-    @property
-    def state(self) -> State:
-        """The state its job ends in: each of these moves has one."""
-        (state,) = TRANSITIONS[self.move][1]
-        return state
-
-    @property
-    def outcome(self) -> Attempt.Outcome:
-        """How the attempt is called in the job's history."""
-        if self.crashes:
-            return Attempt.Outcome.CRASHED
-        return _OUTCOMES[self.move]
-
-    def as_row(self) -> dict[str, Any]:
-        """Return what ``settle`` sends to the database."""
-        return asdict(self) | {"state": self.state, "outcome": self.outcome}
+    An old seat would pull the line back: all that a newcomer enqueues would go before the rest.
+    """
+    return f"""
+        GREATEST({row}.seat, COALESCE((
+            SELECT l.seat FROM jobs_job AS l
+            WHERE l.queue = {row}.queue AND l.priority = {row}.priority
+              AND l.state IN ('available', 'queued') AND NOT l.parked
+            ORDER BY l.seat, l.scheduled_at LIMIT 1), 0))
+    """
 
 
-_OUTCOMES = {
-    Move.SUCCEEDED: Attempt.Outcome.SUCCEEDED,
-    Move.RETRIED: Attempt.Outcome.FAILED,
-    Move.DIED: Attempt.Outcome.FAILED,
-    Move.SNOOZED: Attempt.Outcome.SNOOZED,
-    Move.DISCARDED: Attempt.Outcome.DISCARDED,
-    Move.CANCELLED: Attempt.Outcome.CANCELLED,
-    Move.RELEASED: Attempt.Outcome.RELEASED,
-}
+#: The seat of a job of ``r``, when several join at once.
+_SEAT = f"""
+    {next_seat("r")}
+    + row_number() OVER (PARTITION BY r.queue, r.priority, r.tenant ORDER BY r.place) - 1
+"""
+
+#: What a claim sets. The values: lease margin in seconds, worker, pid.
+_TAKE = """
+    UPDATE jobs_job
+    SET state = 'running', attempt = attempt + 1, lease = gen_random_uuid(),
+        lease_until = clock_timestamp() + make_interval(secs => timeout + %s::float8),
+        worker = %s::uuid, pid = %s::int, started_at = clock_timestamp(), progress = NULL,
+        parked = false, gate = ''
+"""
+
+#: What a process learns of a job ``m`` that it claimed.
+_CLAIMED = """
+    m.id, m.task, m.queue, m.payload, m.secrets, m.tenant, m.correlation_id, m.attempt,
+    m.failures, m.crashes, m.max_attempts, m.timeout, m.lease,
+    extract(epoch FROM m.started_at - m.scheduled_at)::float8, m.gates, m.root_id, m.group_id,
+    m.group_index, m.canvas
+"""
 
 
 def insert(new: Sequence[NewJob], *, broker_is_up: bool = True) -> list[Inserted]:
@@ -143,83 +105,206 @@ def insert(new: Sequence[NewJob], *, broker_is_up: bool = True) -> list[Inserted
     A job that is due is inserted as ``queued``: the caller publishes it right after the commit, and
     if it dies in between, the stager finds that nothing rings for it. Where the broker is known to
     be down it is ``available``: the stager publishes it when the broker is back.
+
+    A job that is not among the answers has an unfinished twin with its ``unique_key``.
     """
     sql = f"""
-        WITH moved AS (
+        WITH asked AS (
+            SELECT r.*, COALESCE(run_at, now() + make_interval(secs => delay)) AS at
+            FROM jsonb_to_recordset(%s::jsonb) AS r(
+                place integer, id uuid, task text, queue text, priority smallint, payload jsonb,
+                secrets text, tenant text, correlation_id text, enqueued_by text,
+                replay_of uuid, max_attempts smallint, timeout integer, run_at timestamptz,
+                delay float8, unique_key text, expires_at timestamptz, expires_in float8,
+                gates jsonb, root_id uuid, parent_id uuid, group_id uuid, group_index integer,
+                canvas jsonb)
+        ), dated AS (
+            SELECT r.*, r.at <= now() AS due, r.at <= now() AND %s::bool AS rings,
+                   CASE WHEN r.at <= now() THEN {_SEAT} ELSE 0 END AS seat
+            FROM asked AS r
+        ), moved AS (
             INSERT INTO jobs_job
                 (id, task, queue, state, priority, payload, secrets, tenant, correlation_id,
-                 enqueued_by, follows, replay_of_id, attempt, failures, crashes, max_attempts,
-                 timeout, scheduled_at, enqueued_at, dispatch, published_at, error_type, error)
+                 enqueued_by, replay_of_id, attempt, failures, crashes, max_attempts,
+                 timeout, scheduled_at, enqueued_at, dispatch, published_at, error_type, error,
+                 seat, unique_key, expires_at, gates, gate, parked, root_id, parent_id, group_id,
+                 group_index, canvas)
             SELECT id, task, queue, CASE WHEN rings THEN 'queued' WHEN due THEN 'available'
                        ELSE 'scheduled' END, priority,
                    payload, decode(secrets, 'base64'), tenant, correlation_id, enqueued_by,
-                   NULLIF(follows, 'null'), replay_of, 0, 0, 0, max_attempts, timeout,
-                   at, now(), rings::int, CASE WHEN rings THEN now() END, '', ''
-            FROM (SELECT *, at <= now() AS due, at <= now() AND %s AS rings FROM (
-                SELECT *, COALESCE(run_at, now() + make_interval(secs => delay)) AS at
-                FROM jsonb_to_recordset(%s::jsonb) AS r(
-                    id uuid, task text, queue text, priority smallint, payload jsonb, secrets text,
-                    tenant text, correlation_id text, enqueued_by text, follows jsonb,
-                    replay_of uuid, max_attempts smallint, timeout integer, run_at timestamptz,
-                    delay double precision)) AS asked) AS dated
+                   replay_of, 0, 0, 0, max_attempts, timeout,
+                   at, now(), rings::int, CASE WHEN rings THEN now() END, '', '',
+                   seat, unique_key,
+                   COALESCE(expires_at, now() + make_interval(secs => expires_in)),
+                   NULLIF(gates, 'null'), '', false, root_id, parent_id, group_id, group_index,
+                   NULLIF(canvas, 'null')
+            FROM dated
+            ON CONFLICT (unique_key) WHERE state IN ('scheduled', 'available', 'queued', 'running')
+                AND NOT unique_key = '' DO NOTHING
             RETURNING *
         ), entries AS ({_AUDIT.format(actor="enqueued_by", move="'enqueued'", detail="NULL")})
-        SELECT id, state, scheduled_at, enqueued_at FROM moved
+        SELECT id, state, scheduled_at, enqueued_at, expires_at, seat FROM moved
     """
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [broker_is_up, json.dumps([asdict(job) for job in new])])
-        return [
-            Inserted(id=row[0], state=State(row[1]), scheduled_at=row[2], enqueued_at=row[3])
-            for row in cursor.fetchall()
-        ]
+    rows = [asdict(job) | {"place": place} for place, job in enumerate(new)]
+    return [
+        Inserted(
+            id=row[0],
+            state=State(row[1]),
+            scheduled_at=row[2],
+            enqueued_at=row[3],
+            expires_at=row[4],
+            seat=row[5],
+        )
+        for row in fetch(sql, [json.dumps(rows), broker_is_up])
+    ]
+
+
+def insert_dead(new: Sequence[tuple[NewJob, Exception]]) -> list[UUID]:
+    """Insert jobs of a workflow that cannot be started, each with its dead letter; returns the ids.
+
+    So a person sees what is wrong, mends it and replays it.
+    """
+    if not new:
+        return []
+    sql = f"""
+        WITH moved AS (
+            INSERT INTO jobs_job
+                (id, task, queue, state, priority, payload, tenant, correlation_id, enqueued_by,
+                 attempt, failures, crashes, max_attempts, timeout, scheduled_at, enqueued_at,
+                 finished_at, dispatch, error_type, error, seat, unique_key, gate, parked, root_id,
+                 parent_id, group_id, group_index, canvas)
+            SELECT id, task, queue, 'dead', priority, payload, tenant, correlation_id, enqueued_by,
+                   0, 0, 0, max_attempts, timeout, now(), now(), clock_timestamp(), 0, error_type,
+                   error, 0, '', '', false, root_id, parent_id, group_id, group_index,
+                   NULLIF(canvas, 'null')
+            FROM jsonb_to_recordset(%s::jsonb) AS r(
+                id uuid, task text, queue text, priority smallint, payload jsonb, tenant text,
+                correlation_id text, enqueued_by text, max_attempts smallint, timeout integer,
+                error_type text, error text, root_id uuid, parent_id uuid, group_id uuid,
+                group_index integer, canvas jsonb)
+            RETURNING *
+        ), letters AS (
+            INSERT INTO jobs_deadletter (job_id, queue, task, tenant, reason, error_type, error,
+                                         died_at, decision, decided_by)
+            SELECT id, queue, task, tenant, 'permanent', error_type, error, finished_at, '', ''
+            FROM moved
+        ), entries AS ({
+        _AUDIT.format(
+            actor="enqueued_by",
+            move="'enqueued'",
+            detail="jsonb_build_object('state', state, 'error_type', error_type)",
+        )
+    })
+        SELECT id FROM moved
+    """
+    rows = [
+        asdict(job) | {"error_type": type(error).__name__[:200], "error": _keepable(str(error))}
+        for job, error in new
+    ]
+    return [row[0] for row in fetch(sql, [json.dumps(rows)])]
+
+
+def _keepable(text: str) -> str:
+    # PostgreSQL keeps neither half a surrogate pair nor NUL.
+    return (
+        text[:4_000].encode(errors="replace").decode().replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    )
 
 
 def claim(ids: Iterable[UUID | str], *, worker: UUID | None) -> list[Claimed]:
     """Take these jobs for this process: those that are due, waiting, and in no paused queue.
 
-    A job that another process took, or that is finished, is simply not among the answers.
+    Their limits are not asked: see :mod:`jobs.gates`. A job that another process took, or that is
+    finished, is simply not among the answers.
     """
     sql = f"""
         WITH moved AS (
-            UPDATE jobs_job AS j
-            SET state = 'running', attempt = attempt + 1, lease = gen_random_uuid(),
-                lease_until = clock_timestamp() + make_interval(secs => timeout + %s),
-                worker = %s, pid = %s, started_at = clock_timestamp(), progress = NULL
-            WHERE id = ANY(%s) AND state = ANY(%s) AND scheduled_at <= clock_timestamp()
-              AND {NOT_PAUSED}
+            {_TAKE}
+            WHERE id IN (SELECT j.id FROM jobs_job AS j
+                         WHERE j.id = ANY(%s::uuid[]) AND j.state = ANY(%s)
+                           AND j.scheduled_at <= clock_timestamp()
+                           AND (j.expires_at IS NULL OR j.expires_at > clock_timestamp())
+                           AND {NOT_PAUSED}
+                         FOR UPDATE SKIP LOCKED)
             RETURNING *
         ), entries AS ({
-        _AUDIT.format(actor="%s", move="'claimed'", detail="jsonb_build_object('attempt', attempt)")
-    })
-        SELECT id, task, queue, payload, secrets, tenant, correlation_id, follows, attempt,
-               failures, crashes, max_attempts, lease,
-               extract(epoch FROM started_at - scheduled_at)
-        FROM moved ORDER BY priority, scheduled_at
-    """
-    margin = jobs_settings().LEASE_MARGIN.total_seconds()
-    with connection.cursor() as cursor:
-        cursor.execute(
-            sql, [margin, worker, os.getpid(), [str(id_) for id_ in ids], _WAITING, process_name()]
+        _AUDIT.format(
+            actor="%s::text", move="'claimed'", detail="jsonb_build_object('attempt', attempt)"
         )
-        return [
-            Claimed(
-                id=row[0],
-                task=row[1],
-                queue=row[2],
-                payload=_loaded(row[3]),
-                secrets=row[4],
-                tenant=row[5],
-                correlation_id=row[6],
-                follows=_loaded(row[7]),
-                attempt=row[8],
-                failures=row[9],
-                crashes=row[10],
-                max_attempts=row[11],
-                lease=row[12],
-                waited=float(row[13]),
-            )
-            for row in cursor.fetchall()
-        ]
+    })
+        SELECT {_CLAIMED} FROM moved AS m ORDER BY m.priority, m.seat, m.scheduled_at
+    """
+    values = [*_taker(worker), [str(id_) for id_ in ids], _WAITING, process_name()]
+    return [_claimed(row) for row in fetch(sql, values)]
+
+
+def claim_next(queue: str, limit: int, *, worker: UUID | None, tasks: Sequence[str]) -> Line:
+    """Take up to ``limit`` of the jobs whose turn it is in ``queue``.
+
+    Class by class, by priority; a class whose first job has waited for ``AGEING`` counts as the one
+    above, but never as critical; of two classes that count alike, that whose first job waits for
+    longer is served first. Jobs of other tasks than ``tasks`` are left to those who know
+    them. Jobs with limits are only told: :mod:`jobs.gates` claims them.
+    """
+    sql = f"""
+        WITH lanes AS (
+            SELECT p.priority::smallint, head.scheduled_at
+            FROM generate_series(0, 3) AS p(priority)
+            CROSS JOIN LATERAL (
+                SELECT j.scheduled_at FROM jobs_job AS j
+                WHERE j.queue = %s AND j.priority = p.priority AND {IN_LINE}
+                ORDER BY j.seat, j.scheduled_at LIMIT 1) AS head
+            WHERE NOT EXISTS (SELECT 1 FROM jobs_queuestate AS q
+                              WHERE q.name = %s AND q.paused_at IS NOT NULL)
+        ), picked AS (
+            SELECT best.id, best.gates, lane.priority, best.seat, best.scheduled_at
+            FROM (SELECT priority FROM lanes
+                  ORDER BY CASE priority WHEN 0 THEN 0 ELSE GREATEST(1, priority - floor(
+                      extract(epoch FROM clock_timestamp() - scheduled_at) / %s::float8)) END,
+                      scheduled_at) AS lane
+            CROSS JOIN LATERAL (
+                SELECT j.id, j.gates, j.seat, j.scheduled_at FROM jobs_job AS j
+                WHERE j.queue = %s AND j.priority = lane.priority AND {IN_LINE}
+                  AND j.task = ANY(%s::text[])
+                  AND (j.expires_at IS NULL OR j.expires_at > clock_timestamp())
+                ORDER BY j.seat, j.scheduled_at LIMIT %s::int
+                FOR UPDATE SKIP LOCKED) AS best
+            LIMIT %s::int
+        ), moved AS (
+            {_TAKE}
+            WHERE id = ANY(ARRAY(SELECT id FROM picked WHERE gates IS NULL))
+            RETURNING *
+        ), entries AS ({
+        _AUDIT.format(
+            actor="%s::text", move="'claimed'", detail="jsonb_build_object('attempt', attempt)"
+        )
+    })
+        SELECT p.id, p.priority, p.gates,
+               (SELECT count(*) FROM lanes) > 1 OR EXISTS (
+                   SELECT 1 FROM jobs_job AS j
+                   WHERE j.queue = %s AND j.priority = (SELECT min(priority) FROM lanes)
+                     AND {IN_LINE}
+                   OFFSET %s::int),
+               {_CLAIMED}
+        FROM picked AS p LEFT JOIN moved AS m ON m.id = p.id
+        WHERE p.gates IS NOT NULL OR m.id IS NOT NULL
+        ORDER BY p.priority, p.seat, p.scheduled_at
+    """
+    ageing = jobs_settings().AGEING.total_seconds()
+    values = [
+        queue, queue, ageing, queue, list(tasks), limit, limit,
+        *_taker(worker), process_name(), queue, limit,
+    ]  # fmt: skip
+    rows = fetch(sql, values)
+    return Line(
+        claimed=[_claimed(row[4:]) for row in rows if row[2] is None],
+        gated=[
+            Waiting(id=row[0], priority=row[1], gates=_loaded(row[2]))
+            for row in rows
+            if row[2] is not None
+        ],
+        more=bool(rows) and rows[0][3],
+    )
 
 
 def settle(settlements: Sequence[Settlement], *, actor: str | None = None) -> set[UUID]:
@@ -230,30 +315,36 @@ def settle(settlements: Sequence[Settlement], *, actor: str | None = None) -> se
     """
     sql = f"""
         WITH ended AS (
-            SELECT r.id, r.lease, outcome, delay, run_at, r.result, r.error_type, r.error,
-                   traceback, reason, r.failures, r.crashes,
-                   -- What a person wanted cancelled is not run again.
-                   CASE WHEN unwanted THEN 'cancelled' ELSE r.state END AS state,
-                   CASE WHEN unwanted THEN 'cancelled' ELSE move END AS move
-            FROM jsonb_to_recordset(%s::jsonb) AS r(
-                id uuid, lease uuid, move text, state text, outcome text, delay double precision,
+            SELECT * FROM jsonb_to_recordset(%s::jsonb) AS r(
+                id uuid, lease uuid, move text, state text, outcome text, delay float8,
                 run_at timestamptz, result jsonb, error_type text, error text, traceback text,
-                reason text, failures smallint, crashes smallint)
-            JOIN jobs_job AS asked ON asked.id = r.id
-            CROSS JOIN LATERAL (SELECT asked.cancel_requested_at IS NOT NULL
-                                       AND r.state = ANY(%s) AS unwanted) AS wish
+                reason text, failures smallint, crashes smallint, began float8, ended float8)
         ), moved AS (
             UPDATE jobs_job AS j
-            SET state = e.state, lease = NULL, lease_until = NULL,
+            SET lease = NULL, lease_until = NULL,
                 failures = j.failures + e.failures, crashes = j.crashes + e.crashes,
+                -- What a person wanted cancelled is not run again. Asked of the row itself, which
+                -- is locked now: the wish may have been committed while we waited for it.
+                state = CASE WHEN e.state = ANY(%s) AND j.cancel_requested_at IS NOT NULL
+                    THEN 'cancelled' ELSE e.state END,
+                finished_at = CASE WHEN e.state = ANY(%s)
+                        OR e.state = ANY(%s) AND j.cancel_requested_at IS NOT NULL
+                    THEN COALESCE(j.started_at + make_interval(secs => e.ended),
+                                  clock_timestamp()) END,
                 scheduled_at = CASE WHEN e.state = ANY(%s) THEN
                     COALESCE(e.run_at, clock_timestamp() + make_interval(secs => e.delay))
                     ELSE j.scheduled_at END,
-                finished_at = CASE WHEN e.state = ANY(%s) THEN clock_timestamp() END,
+                started_at = CASE WHEN e.began IS NULL THEN j.started_at
+                    ELSE j.started_at + make_interval(secs => e.began) END,
+                seat = CASE e.state WHEN 'available' THEN {
+        not_before_the_line("j")
+    } ELSE j.seat END,
                 result = NULLIF(e.result, 'null'), error_type = e.error_type, error = e.error
             FROM ended AS e
             WHERE j.id = e.id AND j.lease = e.lease
-            RETURNING j.*, e.move, e.outcome, e.traceback, e.reason, clock_timestamp() AS ended_at
+            RETURNING j.*, CASE WHEN j.state = e.state THEN e.move ELSE 'cancelled' END AS move,
+                      e.outcome, e.traceback, e.reason,
+                      COALESCE(j.finished_at, clock_timestamp()) AS ended_at
         ), attempts AS (
             INSERT INTO jobs_attempt (job_id, number, outcome, started_at, finished_at, worker, pid,
                                       error_type, error, traceback)
@@ -269,7 +360,7 @@ def settle(settlements: Sequence[Settlement], *, actor: str | None = None) -> se
             INSERT INTO django_celery_results_taskresult AS t
                 (task_id, task_name, worker, status, content_type, content_encoding, result,
                  date_created, date_started, date_done, traceback)
-            SELECT id::text, task, %s, CASE state WHEN 'succeeded' THEN 'SUCCESS'
+            SELECT id::text, task, %s::text, CASE state WHEN 'succeeded' THEN 'SUCCESS'
                        WHEN 'dead' THEN 'FAILURE' WHEN 'cancelled' THEN 'REVOKED' ELSE 'RETRY' END,
                    'application/json', 'utf-8',
                    CASE WHEN error <> '' THEN jsonb_build_object('exc_type', error_type,
@@ -284,7 +375,7 @@ def settle(settlements: Sequence[Settlement], *, actor: str | None = None) -> se
             WHERE t.status NOT IN ('SUCCESS', 'FAILURE', 'REVOKED')
         ), entries AS ({
         _AUDIT.format(
-            actor="%s",
+            actor="%s::text",
             move="move",
             detail="jsonb_strip_nulls(jsonb_build_object("
             "'attempt', attempt, 'error_type', NULLIF(error_type, ''), "
@@ -297,91 +388,133 @@ def settle(settlements: Sequence[Settlement], *, actor: str | None = None) -> se
     final = sorted(FINAL)
     later = [State.SCHEDULED, State.AVAILABLE]
     name = actor or process_name()
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [json.dumps(rows, default=str), later, later, final, name, name])
-        return {row[0] for row in cursor.fetchall()}
+    values = [json.dumps(rows, default=str), later, final, later, later, name, name]
+    return {row[0] for row in fetch(sql, values)}
 
 
-def stage(limit: int, lost: Sequence[str]) -> list[tuple[UUID, str, str, int]]:
-    """Mark up to ``limit`` jobs as published: those due, and those whose message is lost.
+def stage(limit: int, *, broker_is_up: bool = True) -> list[tuple[UUID, str, str, int]]:
+    """Put up to ``limit`` jobs that are due in line: as ``queued``, to be published.
 
-    ``lost`` names the queues that hold no message any more: what is ``queued`` in them for longer
-    than ``REPUBLISH_AFTER`` waits for a message that will never come. Returns (id, task, queue,
-    dispatch) of each; the caller publishes them after its commit.
+    Returns (id, task, queue, dispatch) of each; the caller publishes them after its commit. While
+    the broker is down, those whose time has come become ``available`` instead, for a claim without
+    a message.
     """
+    state, move = (
+        (State.QUEUED, Move.PUBLISHED) if broker_is_up else (State.AVAILABLE, Move.MATURED)
+    )
     sql = f"""
-        WITH due AS (
+        WITH matured AS (
             SELECT id, state AS was FROM jobs_job AS j
-            WHERE state = ANY(%s) AND scheduled_at <= clock_timestamp()
-              AND (state <> 'queued'
-                   OR (queue = ANY(%s)
-                       AND published_at < clock_timestamp() - make_interval(secs => %s))
-                   OR published_at < clock_timestamp() - make_interval(secs => %s))
-              AND {NOT_PAUSED}
-            ORDER BY priority, scheduled_at LIMIT %s
-            FOR UPDATE SKIP LOCKED
+            WHERE j.state = 'scheduled' AND j.scheduled_at <= clock_timestamp() AND {NOT_PAUSED}
+            ORDER BY j.scheduled_at LIMIT %s::int FOR UPDATE SKIP LOCKED
+        ), unrung AS (
+            SELECT id, state AS was FROM jobs_job AS j
+            WHERE j.state = 'available' AND NOT j.parked AND %s::bool AND {NOT_PAUSED}
+            ORDER BY j.scheduled_at LIMIT %s::int FOR UPDATE SKIP LOCKED
+        ), due AS (
+            SELECT * FROM matured UNION ALL SELECT * FROM unrung
+        ), seated AS (
+            SELECT r.id, due.was, CASE due.was WHEN 'scheduled' THEN {next_seat("r")}
+                       + row_number() OVER (PARTITION BY due.was, r.queue, r.priority, r.tenant
+                                            ORDER BY r.scheduled_at) - 1
+                   ELSE r.seat END AS seat
+            FROM jobs_job AS r JOIN due ON due.id = r.id
         ), moved AS (
             UPDATE jobs_job AS j
-            SET state = 'queued', dispatch = dispatch + 1, published_at = clock_timestamp()
-            FROM due WHERE j.id = due.id
-            RETURNING j.*, due.was
+            SET state = %s, seat = seated.seat, dispatch = dispatch + %s::int,
+                published_at = CASE WHEN %s::bool THEN clock_timestamp() ELSE published_at END
+            FROM seated WHERE j.id = seated.id
+            RETURNING j.*, seated.was
         ), entries AS ({
         _AUDIT.format(
             actor="'stager'",
-            move="'published'",
+            move="%s::text",
             detail="jsonb_build_object('dispatch', dispatch, 'was', was)",
         )
     })
-        SELECT id, task, queue, dispatch FROM moved ORDER BY priority, scheduled_at
+        SELECT id, task, queue, dispatch FROM moved ORDER BY priority, seat, scheduled_at
     """
-    conf = jobs_settings()
-    with connection.cursor() as cursor:
-        cursor.execute(
-            sql,
-            [
-                _WAITING,
-                list(lost),
-                conf.REPUBLISH_AFTER.total_seconds(),
-                conf.REPUBLISH_ALWAYS_AFTER.total_seconds(),
-                limit,
-            ],
-        )
-        return [(row[0], row[1], row[2], row[3]) for row in cursor.fetchall()]
+    values = [limit, broker_is_up, limit, state, int(broker_is_up), broker_is_up, move]
+    return [(row[0], row[1], row[2], row[3]) for row in fetch(sql, values)]
 
 
 def unpublish(ids: Iterable[UUID | str]) -> int:
     """The broker did not take these messages: the stager will try again. Returns how many."""
     return _move(
         Move.UNPUBLISHED,
-        "state = 'queued' AND id = ANY(%s)",
+        "j.state = 'queued' AND j.id = ANY(%s::uuid[])",
         [[str(id_) for id_ in ids]],
         set_to="state = 'available'",
         actor=process_name(),
     )
 
 
-def resume(queue: str, *, actor: str) -> int:
-    """Messages of a paused queue were dropped at the claim: have the stager publish anew."""
+def park(ids: Iterable[UUID | str], *, gate: str) -> int:
+    """A limit is reached: these jobs leave the line and wait at the gate. Returns how many."""
     return _move(
-        Move.RESUMED,
-        "state = 'queued' AND queue = %s",
-        [queue],
-        set_to="state = 'available'",
-        actor=actor,
+        Move.PARKED,
+        f"j.id = ANY(%s::uuid[]) AND {IN_LINE}",
+        [gate, [str(id_) for id_ in ids]],
+        set_to="state = 'available', parked = true, gate = %s",
+        actor=process_name(),
+        detail="jsonb_build_object('gate', gate)",
+    )
+
+
+def admit(gate: str, limit: int) -> int:
+    """The limit has room: up to ``limit`` jobs that wait at the gate are back in line.
+
+    They pass their gates when they are claimed. Returns how many.
+    """
+    return _move(
+        Move.ADMITTED,
+        """j.id = ANY(ARRAY(
+            SELECT w.id FROM jobs_job AS w
+            WHERE w.gate = %s AND NOT w.gate = '' AND w.parked
+              AND w.state = 'available'
+              AND NOT EXISTS (SELECT 1 FROM jobs_queuestate AS q
+                              WHERE q.name = w.queue AND q.paused_at IS NOT NULL)
+            ORDER BY w.priority, w.seat LIMIT %s::int FOR UPDATE SKIP LOCKED))""",
+        [gate, limit],
+        set_to=f"parked = false, seat = {not_before_the_line('j')}",
+        actor="stager",
+        detail="jsonb_build_object('gate', gate)",
+    )
+
+
+def expire(limit: int) -> list[UUID]:
+    """Cancel up to ``limit`` waiting jobs that are not worth running any more. Returns which."""
+    return _moved(
+        Move.EXPIRED,
+        """j.id = ANY(ARRAY(
+            SELECT w.id FROM jobs_job AS w
+            WHERE w.state IN ('scheduled', 'available', 'queued') AND w.expires_at IS NOT NULL
+              AND w.expires_at <= clock_timestamp()
+            LIMIT %s::int FOR UPDATE SKIP LOCKED))""",
+        [limit],
+        set_to="state = 'cancelled', parked = false, finished_at = clock_timestamp(), "
+        "error_type = 'Expired', error = 'It was not run before it expired.'",
+        actor="keeper",
     )
 
 
 def cancel(id_: UUID, *, actor: str) -> bool:
     """Cancel a job that waits. Returns False when it does not wait (any more)."""
-    return (
-        _move(
-            Move.CANCELLED,
-            "id = %s AND state = ANY(%s)",
-            [id_, _WAITING],
-            set_to="state = 'cancelled', finished_at = clock_timestamp()",
-            actor=actor,
-        )
-        > 0
+    return bool(_cancel("j.id = %s::uuid", [str(id_)], actor))
+
+
+def cancel_parts(root_id: UUID, *, actor: str) -> list[UUID]:
+    """Cancel all jobs of a workflow that wait. Returns which."""
+    return _cancel("j.root_id = %s::uuid", [str(root_id)], actor)
+
+
+def _cancel(which: str, values: list[Any], actor: str) -> list[UUID]:
+    return _moved(
+        Move.CANCELLED,
+        f"{which} AND j.state = ANY(%s)",
+        [*values, _WAITING],
+        set_to="state = 'cancelled', parked = false, finished_at = clock_timestamp()",
+        actor=actor,
     )
 
 
@@ -390,35 +523,75 @@ def hasten(id_: UUID, *, actor: str) -> bool:
     return (
         _move(
             Move.HASTENED,
-            "id = %s AND state = 'scheduled'",
-            [id_],
-            set_to="state = 'available', scheduled_at = clock_timestamp()",
+            "j.id = %s::uuid AND j.state = 'scheduled'",
+            [str(id_)],
+            set_to="state = 'available', scheduled_at = clock_timestamp(), "
+            f"seat = {not_before_the_line('j')}",
             actor=actor,
         )
         > 0
     )
 
 
-def _move(move: Move, where: str, values: list[Any], *, set_to: str, actor: str) -> int:
+def _move(
+    move: Move, where: str, values: list[Any], *, set_to: str, actor: str, detail: str = "NULL"
+) -> int:
+    return len(_moved(move, where, values, set_to=set_to, actor=actor, detail=detail))
+
+
+def _moved(
+    move: Move, where: str, values: list[Any], *, set_to: str, actor: str, detail: str = "NULL"
+) -> list[UUID]:
     sql = f"""
         WITH moved AS (UPDATE jobs_job AS j SET {set_to} WHERE {where} RETURNING *),
-             entries AS ({_AUDIT.format(actor="%s", move="%s", detail="NULL")})
-        SELECT count(*) FROM moved
+             entries AS ({_AUDIT.format(actor="%s::text", move="%s::text", detail=detail)})
+        SELECT id FROM moved
     """
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [*values, actor, move.value])
-        (count,) = cursor.fetchone()
-        return int(count)
+    return [row[0] for row in fetch(sql, [*values, actor, move.value])]
+
+
+@cache
+def _host() -> str:
+    return socket.gethostname()
 
 
 def process_name() -> str:
     """Who this process is in the audit log: ``worker:<host>:<pid>``."""
-    return f"worker:{socket.gethostname()}:{os.getpid()}"
+    return f"worker:{_host()}:{os.getpid()}"
 
 
 def seconds(duration: timedelta | None) -> float:
     """Return the duration in seconds; none is zero."""
     return duration.total_seconds() if duration else 0.0
+
+
+def _taker(worker: UUID | None) -> list[Any]:
+    margin = jobs_settings().LEASE_MARGIN.total_seconds()
+    return [margin, str(worker) if worker else None, os.getpid()]
+
+
+def _claimed(row: tuple[Any, ...]) -> Claimed:
+    return Claimed(
+        id=row[0],
+        task=row[1],
+        queue=row[2],
+        payload=_loaded(row[3]),
+        secrets=row[4],
+        tenant=row[5],
+        correlation_id=row[6],
+        attempt=row[7],
+        failures=row[8],
+        crashes=row[9],
+        max_attempts=row[10],
+        timeout=row[11],
+        lease=row[12],
+        waited=row[13],
+        gates=_loaded(row[14]),
+        root_id=row[15],
+        group_id=row[16],
+        group_index=row[17],
+        canvas=_loaded(row[18]),
+    )
 
 
 def _loaded(value: Any) -> Any:

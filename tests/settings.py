@@ -23,5 +23,6 @@ if "ERP_TESTS_DATA_DIR" not in os.environ:
 
 from erp.settings import *  # noqa: F403
 
+INSTALLED_APPS += ["tests.plugin"]  # noqa: F405 - an app of somebody else, with tasks of its own
 STATIC_ROOT.mkdir(parents=True, exist_ok=True)  # noqa: F405 - WhiteNoise misses it otherwise
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

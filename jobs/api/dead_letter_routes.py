@@ -1,35 +1,56 @@
-"""``/dead-letters``: list, replay, discard."""
+"""``/dead-letters``: list, replay one or many, discard."""
 
-from typing import Annotated
+from typing import Annotated, Literal
+from uuid import UUID
 
 from django.http import HttpRequest
 from ninja import Query, Router
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from jobs import operations, selectors
+from jobs import operations, replays, selectors
 from jobs.api.auth import Operator, Viewer
 from jobs.api.problems import REFUSALS
 from jobs.models import DeadLetter, Job
 from jobs.permissions import actor_of
-from jobs.representation import DeadLetterRow, JobRow
+from jobs.representation import DeadLetterRow, JobRow, ReplayRow
 
 router = Router(tags=["dead letters"])
 
 
-class DeadLetterQuery(BaseModel):
-    """Which dead letters, and which page of them."""
+class Wanted(BaseModel):
+    """Which dead letters. Fields that are not given do not restrict."""
 
     model_config = ConfigDict(extra="forbid")
 
     queue: str = ""
     task: str = ""
     tenant: str = ""
+    reason: Literal["", "exhausted", "permanent", "crashed"] = ""
     error_type: str = ""
+    #: Died at or after this instant, and before that one.
+    died_after: AwareDatetime | None = None
+    died_before: AwareDatetime | None = None
+
+
+class DeadLetterQuery(Wanted):
+    """Which dead letters, and which page of them."""
+
     #: Those that a person has decided about, instead of those that wait for it.
     decided: bool = False
     before: str = ""
     after: str = ""
     limit: Annotated[int, Field(ge=1, le=200)] = 50
+
+
+class ReplayOrder(Wanted):
+    """Which of the dead letters that wait for a decision are replayed, and how."""
+
+    #: Any of these jobs.
+    ids: Annotated[list[UUID], Field(max_length=1_000)] = []
+    #: Nothing restricts, and that is meant.
+    all: bool = False
+    #: One first; the others when it has succeeded.
+    canary: bool = True
 
 
 class DeadLetterPage(BaseModel):
@@ -59,6 +80,24 @@ def list_dead_letters(request: HttpRequest, query: Query[DeadLetterQuery]) -> De
     )
     items = [DeadLetterRow.model_validate(letter) for letter in page.items]
     return DeadLetterPage(items=items, older=page.older, newer=page.newer)
+
+
+@router.post(
+    "/replay",
+    auth=Operator(),
+    response={202: ReplayRow, **REFUSALS},
+    summary="Replay many dead letters",
+)
+def replay_many(request: HttpRequest, order: ReplayOrder) -> tuple[int, ReplayRow]:
+    """Begin to replay those that fit: one first, the others when that one has succeeded."""
+    given = order.model_dump(exclude={"all", "canary", "ids"})
+    batch = replays.replay_many(
+        selectors.DeadLetterFilter(**given, ids=tuple(order.ids)),
+        actor=actor_of(request.user),
+        canary=order.canary,
+        everything=order.all,
+    )
+    return 202, ReplayRow.model_validate(batch)
 
 
 @router.post(

@@ -12,7 +12,7 @@ from jobs.api.problems import REFUSALS, Unfit
 from jobs.enqueue import enqueue_by_name
 from jobs.errors import UnknownQueue
 from jobs.models import Priority
-from jobs.representation import JobRow
+from jobs.representation import EnqueuedRow
 from jobs.task import registry
 
 router = Router(tags=["tasks"])
@@ -40,6 +40,8 @@ class Order(BaseModel):
     tenant: Annotated[str, Field(max_length=64, pattern=r"^[^\x00]*$")] | None = None
     #: Not before this many seconds from now (30 days at most).
     delay_seconds: Annotated[float, Field(ge=0, le=30 * 86_400)] = 0
+    #: Cancelled if it still waits so many seconds from now (366 days at most).
+    expires_seconds: Annotated[float, Field(gt=0, le=366 * 86_400)] | None = None
 
 
 @router.get("", auth=Viewer(), response={200: list[TaskRow], **REFUSALS}, summary="List tasks")
@@ -58,10 +60,16 @@ def list_tasks(request: HttpRequest) -> list[TaskRow]:
 
 
 @router.post(
-    "/{name}/enqueue", auth=Operator(), response={201: JobRow, **REFUSALS}, summary="Run a task"
+    "/{name}/enqueue",
+    auth=Operator(),
+    response={201: EnqueuedRow, 200: EnqueuedRow, **REFUSALS},
+    summary="Run a task",
 )
-def enqueue(request: HttpRequest, name: str, order: Order) -> tuple[int, JobRow]:
-    """Enqueue a job of the task; the arguments are checked first, field by field."""
+def enqueue(request: HttpRequest, name: str, order: Order) -> tuple[int, EnqueuedRow]:
+    """Enqueue a job of the task; the arguments are checked first, field by field.
+
+    200 instead of 201, and ``is_twin``: this job was there already.
+    """
     try:
         job = enqueue_by_name(
             name,
@@ -70,7 +78,8 @@ def enqueue(request: HttpRequest, name: str, order: Order) -> tuple[int, JobRow]
             priority=Priority[order.priority.upper()] if order.priority else None,
             tenant=order.tenant,
             delay=timedelta(seconds=order.delay_seconds) if order.delay_seconds else None,
+            expires=timedelta(seconds=order.expires_seconds) if order.expires_seconds else None,
         )
     except UnknownQueue as error:
         raise Unfit("queue", str(error)) from None
-    return 201, JobRow.model_validate(job)
+    return 200 if job.is_twin else 201, EnqueuedRow.of(job)

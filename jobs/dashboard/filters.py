@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 from django.utils import timezone
 
+from jobs.models import DeadLetter
 from jobs.queues import QUEUES
 from jobs.selectors import DeadLetterFilter, JobFilter
 from jobs.states import State
@@ -88,7 +89,14 @@ class DeadLetterFilterForm(_Filter):
     queue = forms.ChoiceField(label="Queue", required=False, choices=_queues)
     task = forms.ChoiceField(label="Task", required=False, choices=_tasks)
     tenant = _word("Tenant")
+    reason = forms.ChoiceField(
+        label="Reason",
+        required=False,
+        choices=[("", "any reason"), *DeadLetter.Reason.choices],
+    )
     error_type = _word("Error", 200)
+    died_after = _moment("Died since")
+    died_before = _moment("until")
     decided = forms.BooleanField(required=False, widget=forms.HiddenInput)
 
     def wanted(self) -> DeadLetterFilter:

@@ -47,13 +47,17 @@ def run(request: HttpRequest, name: str) -> HttpResponse:
                 priority=chosen["priority"],
                 tenant=chosen["tenant"] or None,
                 delay=timedelta(seconds=chosen["delay"]) if chosen["delay"] else None,
+                expires=timedelta(seconds=chosen["expires"]) if chosen["expires"] else None,
             )
         except InvalidPayload as error:
             form.show_problems(error)
         except EnqueueError as error:
             form.add_error(None, str(error))
         else:
-            messages.success(request, f"{name} is enqueued.")
+            if job.is_twin:
+                messages.info(request, "A job like it was there already: this one.")
+            else:
+                messages.success(request, f"{name} is enqueued.")
             return redirect("queues:job", job_id=job.id)
     context = {
         "title": f"Run {name}",
@@ -84,7 +88,7 @@ def edit_and_replay(request: HttpRequest, job_id: str) -> HttpResponse:
             new = operations.replay(job.id, actor=actor_of(request.user), payload=form.payload())
         except InvalidPayload as error:
             form.show_problems(error)
-        except NotPossible as error:
+        except (NotPossible, EnqueueError) as error:
             form.add_error(None, str(error))
         else:
             messages.success(request, f"{job.task} is enqueued again, with these arguments.")

@@ -19,7 +19,7 @@ from unfold.widgets import (
 
 from jobs.errors import InvalidPayload
 from jobs.models import Priority
-from jobs.payload import check
+from jobs.payload import MASK, check
 from jobs.queues import QUEUES
 from jobs.task import JobTask
 
@@ -139,7 +139,16 @@ class TaskForm(forms.Form):
         self.given = dict(given or {})
         super().__init__(data, initial=self._initial())
         for argument in self.arguments:
-            self.fields[_ARGUMENT + argument.name] = argument.field()
+            field = argument.field()
+            if argument.is_secret and self.given.get(argument.name):
+                field.widget.attrs["placeholder"] = MASK
+                field.help_text = f"{field.help_text} · stays as it is when left empty"
+            self.fields[_ARGUMENT + argument.name] = field
+
+    @property
+    def no_longer_taken(self) -> list[str]:
+        """Arguments that were given before, and that the task does not know any more."""
+        return sorted(self.given.keys() - {argument.name for argument in self.arguments})
 
     def _initial(self) -> dict[str, Any]:
         initial = {}
@@ -211,4 +220,11 @@ class OptionsForm(forms.Form):
         min_value=0,
         max_value=30 * 86_400,
         widget=UnfoldAdminTextInputWidget(attrs={"inputmode": "decimal", "placeholder": "now"}),
+    )
+    expires = forms.FloatField(
+        label="Expires after (seconds)",
+        required=False,
+        min_value=1,
+        max_value=366 * 86_400,
+        widget=UnfoldAdminTextInputWidget(attrs={"inputmode": "decimal", "placeholder": "never"}),
     )

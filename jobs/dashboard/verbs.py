@@ -47,7 +47,7 @@ def queue_verb(request: HttpRequest, name: str, verb: str) -> HttpResponse:
         messages.warning(request, str(error))
     else:
         messages.success(request, f"Queue {name} is {done}.")
-    return _back(request)
+    return back(request)
 
 
 @require_POST
@@ -77,10 +77,10 @@ def job_verb(request: HttpRequest, verb: str) -> HttpResponse:
         messages.success(request, f"{count} job{'s' if count > 1 else ''} {done}.")
     for refusal, times in sorted({text: refusals.count(text) for text in refusals}.items()):
         messages.warning(request, f"{times} × {refusal}" if times > 1 else refusal)
-    return _back(request)
+    return back(request)
 
 
-def _back(request: HttpRequest) -> HttpResponse:
+def back(request: HttpRequest) -> HttpResponse:
     """Return to the page that the act was done on, which must be one of ours."""
     address = request.POST.get("next", "")
     if not url_has_allowed_host_and_scheme(

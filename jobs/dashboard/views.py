@@ -13,6 +13,7 @@ from jobs.dashboard.filters import DeadLetterFilterForm, JobFilterForm
 from jobs.dashboard.pages import render, staff_view
 from jobs.models import Job
 from jobs.permissions import may_view
+from jobs.queues import QUEUES
 from jobs.selectors import Minute, QueueOverview, WorkerView
 from jobs.states import FINAL, State
 from jobs.task import registry
@@ -61,6 +62,7 @@ def _totals(overviews: list[QueueOverview], workers: list[WorkerView]) -> dict[s
     ages = [item.oldest_due_seconds for item in overviews if item.oldest_due_seconds is not None]
     return {
         "waiting": sum(item.waiting for item in overviews),
+        "parked": sum(item.parked for item in overviews),
         "running": sum(item.depth[State.RUNNING] for item in overviews),
         "slots": sum(view.worker.concurrency for view in workers if view.is_alive),
         "scheduled": sum(item.depth[State.SCHEDULED] for item in overviews),
@@ -123,6 +125,7 @@ def job(request: HttpRequest, job_id: str) -> HttpResponse:
     context = {
         "title": f"Job {row.task}",
         "editable": row.task in registry(),
+        "is_declared": row.queue in QUEUES,
         "detail": detail,
         "job": row,
         "pending": detail.dead_letter is not None and not detail.dead_letter.decision,

@@ -14,13 +14,13 @@ from uuid import UUID
 import structlog
 from django.db import connection, transaction
 
-from jobs import transitions
+from jobs import workflows
 from jobs.conf import jobs_settings
 from jobs.models import DeadLetter
 from jobs.queues import QUEUES
+from jobs.records import Settlement
 from jobs.retry import wait
 from jobs.states import Move
-from jobs.transitions import Settlement
 
 log = structlog.get_logger(__name__)
 
@@ -51,14 +51,14 @@ def take_back_forsaken() -> int:
     """Take back what dead workers, wherever they were, left running. Returns how many."""
     with transaction.atomic():
         rows = _select(_FORSAKEN, {"lease": jobs_settings().LEASE})
-        return _settle([_crashed(row) for row in rows], rows)
+        return _settle([crashed(row) for row in rows], rows)
 
 
 def take_back_from_gone_processes(workers: Sequence[UUID], is_alive: Callable[[int], bool]) -> int:
     """Take back what processes of these workers, on this host, left running when they died."""
     rows = _select(_OF_WORKERS, {"workers": list(workers)})
     gone = [row for row in rows if not is_alive(row[6])]
-    return _settle([_crashed(row) for row in gone], gone)
+    return _settle([crashed(row) for row in gone], gone)
 
 
 def give_back(workers: Sequence[UUID]) -> int:
@@ -83,7 +83,8 @@ def _select(sql: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
         return rows
 
 
-def _crashed(row: tuple[Any, ...]) -> Settlement:
+def crashed(row: tuple[Any, ...]) -> Settlement:
+    """Return what becomes of a job whose worker died, by the columns of this module's queries."""
     job_id, lease, queue, failures, crashes, max_attempts, _, why = row
     settlement = Settlement(
         id=job_id,
@@ -97,13 +98,14 @@ def _crashed(row: tuple[Any, ...]) -> Settlement:
     if crashes + 1 >= jobs_settings().CRASH_LIMIT or spent >= max_attempts:
         return replace(settlement, move=Move.DIED, reason=DeadLetter.Reason.CRASHED)
     lane = QUEUES.get(queue)
-    return replace(settlement, delay=wait(lane.backoff, spent) if lane else 0.0)
+    # The first time it is hardly the job's fault: it runs again at once.
+    return replace(settlement, delay=wait(lane.backoff, crashes) if lane and crashes else 0.0)
 
 
 def _settle(settlements: list[Settlement], rows: list[tuple[Any, ...]]) -> int:
     if not settlements:
         return 0
-    settled = transitions.settle(settlements, actor="lifeline")
+    settled = workflows.settle(settlements, actor="lifeline")
     for settlement, row in zip(settlements, rows, strict=True):
         if settlement.id in settled:
             log.warning(

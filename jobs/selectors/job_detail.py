@@ -4,6 +4,7 @@ import uuid
 from dataclasses import dataclass
 
 from jobs.models import Attempt, AuditEntry, DeadLetter, Job, Worker
+from jobs.selectors.limits import gate_in_words
 
 #: Jobs of the same request that are listed.
 RELATIVES = 20
@@ -37,6 +38,9 @@ class JobDetail:
     same_correlation: list[Job]
     #: Host and process that run it now, or ran it last.
     worker: str
+    #: The limits it passes when it is claimed, and the one it waits for now (or empty), in words.
+    gates: list[str]
+    waits_at: str
 
 
 def get_job(job_id: uuid.UUID | str) -> Job:
@@ -76,6 +80,8 @@ def job_detail(job_id: uuid.UUID | str) -> JobDetail:
         parent=_parent(job),
         same_correlation=list(relatives.defer("secrets", "result").order_by("-id")[:RELATIVES]),
         worker=_place(hosts, job.worker, job.pid),
+        gates=[gate_in_words(gate) for gate in job.gates or ()],
+        waits_at=gate_in_words(job.gate) if job.parked else "",
     )
 
 

@@ -59,5 +59,5 @@ def list_jobs(
 
     Secrets and results are not loaded. Raises :class:`BadCursor`.
     """
-    rows = Job.objects.filter(wanted.condition()).defer("secrets", "result", "follows")
+    rows = Job.objects.filter(wanted.condition()).defer("secrets", "result", "canvas")
     return keyset_page(rows, ("id",), before=before, after=after, limit=limit)

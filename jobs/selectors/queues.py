@@ -13,10 +13,11 @@ from jobs.states import State
 #: Minutes of throughput that are counted.
 WINDOW_MINUTES = 60
 
-# Answered by the partial index jobs_job_waiting, whatever number of finished jobs is kept.
+# What is parked waits for a limit, not for a worker: it is counted, and is not late.
 _WAITING = """
-SELECT queue, state, count(*),
-       extract(epoch FROM now() - min(scheduled_at) FILTER (WHERE scheduled_at <= now()))::float
+SELECT queue, state, count(*), count(*) FILTER (WHERE parked),
+       extract(epoch FROM now() - min(scheduled_at) FILTER (
+           WHERE scheduled_at <= now() AND NOT parked))::float
 FROM jobs_job
 WHERE state IN ('scheduled', 'available', 'queued')
 GROUP BY queue, state
@@ -69,7 +70,9 @@ class QueueOverview:
             (State.SCHEDULED, State.AVAILABLE, State.QUEUED, State.RUNNING), 0
         )
     )
-    #: How long the job that is due for longest has waited, in seconds; None when none is due.
+    #: Those of the available ones that wait for a limit.
+    parked: int = 0
+    #: How long the job in line that is due for longest has waited, in seconds; None when none is.
     oldest_due_seconds: float | None = None
     #: Oldest first; the last is the minute that is still going on.
     minutes: list[Minute] = field(default_factory=lambda: [Minute() for _ in range(WINDOW_MINUTES)])
@@ -99,6 +102,11 @@ class QueueOverview:
         """Jobs that succeeded in the last hour."""
         return self.finished(State.SUCCEEDED)
 
+    @property
+    def died_last_hour(self) -> int:
+        """Jobs that died in the last hour."""
+        return self.finished(State.DEAD)
+
     def finished(self, state: State, *, minutes: int = WINDOW_MINUTES) -> int:
         """Count the jobs that ended as ``state`` in the last ``minutes`` (60 at most)."""
         return sum(getattr(minute, state.value) for minute in self.minutes[-minutes:])
@@ -118,8 +126,9 @@ def queue_overviews(workers: Iterable[WorkerView] | None = None) -> list[QueueOv
     def of(name: str) -> QueueOverview:
         return overviews.setdefault(name, QueueOverview(name=name, declared=None))
 
-    for name, state, count, age in fetch(_WAITING):
+    for name, state, count, parked, age in fetch(_WAITING):
         of(name).depth[State(state)] = count
+        of(name).parked += parked
         if age is not None:
             of(name).oldest_due_seconds = max(age, of(name).oldest_due_seconds or 0.0)
     for name, count in fetch(_RUNNING):
@@ -138,7 +147,7 @@ def queue_overviews(workers: Iterable[WorkerView] | None = None) -> list[QueueOv
     return list(overviews.values())
 
 
-def queue_overview(name: str) -> QueueOverview:
+def queue_overview(name: str, workers: Iterable[WorkerView] | None = None) -> QueueOverview:
     """Return one queue; raises :class:`~jobs.errors.UnknownQueue`."""
     get_queue(name)
-    return next(overview for overview in queue_overviews() if overview.name == name)
+    return next(overview for overview in queue_overviews(workers) if overview.name == name)

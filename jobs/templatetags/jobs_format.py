@@ -9,7 +9,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from jobs.dashboard.charts import Bar, throughput_bars
-from jobs.models import Attempt
+from jobs.models import Attempt, DeadLetter
 from jobs.selectors import Minute
 
 register = template.Library()
@@ -123,6 +123,12 @@ def tone(outcome: str) -> str:
         Attempt.Outcome.FAILED: "failed",
         Attempt.Outcome.CRASHED: "dead",
     }.get(Attempt.Outcome(outcome), "cancelled")
+
+
+@register.filter
+def reason(value: str) -> str:
+    """Write why a job died."""
+    return str(dict(DeadLetter.Reason.choices).get(value, value))
 
 
 @register.filter

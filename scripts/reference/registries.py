@@ -68,7 +68,10 @@ def schedules() -> str:
     """Return the table of the schedules."""
     return table(
         ["schedule", "task", "every day at"],
-        ([f"`{item.name}`", f"`{item.task}`", f"{item.at:%H:%M}"] for item in SCHEDULES),
+        (
+            [f"`{item.name}`", f"`{item.task}`", f"{item.at:%H:%M}{' UTC' if item.in_utc else ''}"]
+            for item in SCHEDULES
+        ),
     )
 
 

@@ -1,7 +1,7 @@
 """The tables of the settings: the environment, described in ``.env.example``, and the engine's."""
 
 import re
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,7 @@ def engine_settings() -> str:
         (
             [
                 f"`{item.name}`",
-                "" if item.name == "ENCRYPTION_KEYS" else shown(item.default),
+                "" if item.default is MISSING else shown(item.default),
                 f"`{set_by[item.name].upper()}`" if item.name in set_by else "–",
                 meanings[item.name],
             ]

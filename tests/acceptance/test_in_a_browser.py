@@ -32,6 +32,7 @@ FLAGS = [
 ]  # fmt: skip
 GUARDED = [
     "/admin/", "/admin/queues/", "/admin/queues/jobs/", "/admin/queues/dead-letters/",
+    "/admin/queues/replays/", "/admin/queues/replays/new/", "/api/replays",
     "/admin/queues/run/", "/admin/jobs/auditentry/", "/admin/sales/order/", "/api/queues/stats",
     "/api/jobs/email", "/api/dead-letters", "/api/health/queues", "/metrics",
 ]  # fmt: skip
@@ -151,6 +152,31 @@ def test_an_operator_sees_the_dashboard_move_and_replays_a_dead_letter(
     expect(page.locator("main, body").first).to_contain_text("succeeded", timeout=15_000)
     page.goto(f"{site}/admin/queues/dead-letters/")
     expect(page.locator("button", has_text=re.compile("^Replay$"))).to_have_count(0)
+    assert errors == []
+
+
+def test_an_operator_replays_what_an_outage_killed_one_first_and_watches_the_rest(
+    live: Live, site: str, browser: Browser
+) -> None:
+    User.objects.create_superuser("admin", "admin@erp.example", PASSWORD)
+    for n in range(12):
+        probe.using(queue="email").enqueue(label=f"letter {n}", fail_permanently=True)
+    wait_until(lambda: Job.objects.filter(state=State.DEAD).count() == 12)
+    Job.objects.update(payload={"label": "mended", "sleep_ms": 500})
+
+    page = browser.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    log_in(page, site, "admin")
+    page.goto(f"{site}/admin/queues/dead-letters/?queue=email")
+    page.get_by_role("link", name="Replay all that fit…").click()
+    expect(page.locator("h2", has_text="12 dead letters that fit")).to_be_visible()
+    page.get_by_role("button", name="Replay").click()
+    expect(page.locator("p", has_text="12 of 12 replayed")).to_be_visible(timeout=30_000)
+    mended = Job.objects.filter(payload__label="mended", state=State.SUCCEEDED)
+    wait_until(lambda: mended.count() == 12)
+    page.goto(f"{site}/admin/queues/replays/")
+    expect(page.locator("tr", has_text="queue email")).to_contain_text("done")
     assert errors == []
 
 

@@ -10,7 +10,7 @@ import pytest
 from documents.models import Kind as DocumentKind
 from erp.environment import Environment
 from jobs.metrics import JobsCollector
-from jobs.models import Attempt, DeadLetter, Priority
+from jobs.models import Attempt, DeadLetter, Priority, ReplayBatch
 from jobs.queues import QUEUES
 from jobs.states import State
 from jobs.task import registry
@@ -72,7 +72,9 @@ def test_every_task_has_its_heading() -> None:
 
 
 def test_every_state_outcome_reason_and_decision_has_its_row() -> None:
-    known = {*State, *Attempt.Outcome, *DeadLetter.Reason, *DeadLetter.Decision}
+    known = {
+        *State, *Attempt.Outcome, *DeadLetter.Reason, *DeadLetter.Decision, *ReplayBatch.State,
+    }  # fmt: skip
     assert {str(value) for value in known} <= rows_of("states.md")
     for priority in Priority:
         assert f"`{priority.label}`" in (REFERENCE / "states.md").read_text()

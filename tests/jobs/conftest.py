@@ -12,6 +12,7 @@ from django.test import override_settings
 
 from jobs import payload
 from jobs.conf import jobs_settings
+from jobs.pace import pace
 from jobs.task import registry
 
 
@@ -23,6 +24,13 @@ def tasks_end_with_their_test() -> Iterator[None]:
     for name in set(registry()) - before:
         del registry()[name]
         current_app.tasks.pop(name, None)
+
+
+@pytest.fixture(autouse=True)
+def pace_is_learned_anew() -> None:
+    """How long the jobs of one test took tells nothing about those of the next."""
+    pace._means.clear()
+    pace._sizes.clear()
 
 
 def _forget_settings() -> None:

@@ -14,9 +14,9 @@ from django_celery_results.models import TaskResult
 
 from jobs import transitions
 from jobs.models import Attempt, AuditEntry, DeadLetter, Job
+from jobs.records import Claimed, Settlement
 from jobs.states import Move, State
 from jobs.tasks import probe
-from jobs.transitions import Claimed, Settlement
 
 T = TypeVar("T")
 

@@ -6,6 +6,7 @@ from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from billiard.exceptions import SoftTimeLimitExceeded
@@ -17,8 +18,8 @@ from pydantic import SecretStr
 
 from jobs import audit, current_job, job_task, operations, transitions
 from jobs.errors import Discard, InvalidPayload, LeaseLost, PermanentError, RetryLater
-from jobs.executor import JobFailed, answer_message, carry
-from jobs.models import Attempt, AuditEntry, DeadLetter, Job, QueueState
+from jobs.executor import JobFailed, answer_message, carry, take_turn
+from jobs.models import Attempt, AuditEntry, DeadLetter, Job, Priority, QueueState
 from jobs.queues import QUEUES
 from jobs.states import Move, State
 from jobs.task import JobTask
@@ -422,17 +423,29 @@ def test_a_list_of_jobs_is_carried_and_one_failure_does_not_touch_the_others() -
 
 @pytest.mark.django_db
 def test_celery_is_told_how_the_job_of_its_message_ended() -> None:
-    answer_message(str(probe.enqueue(label="x").id))
+    answer_message(str(probe.enqueue(label="x").id), "maintenance")
     with pytest.raises(Retry):
-        answer_message(str(probe.enqueue(label="x", fail_times=1).id))
+        answer_message(str(probe.enqueue(label="x", fail_times=1).id), "maintenance")
     with pytest.raises(JobFailed):
-        answer_message(str(probe.enqueue(label="x", fail_permanently=True).id))
+        answer_message(str(probe.enqueue(label="x", fail_permanently=True).id), "maintenance")
 
     def body(_: int) -> None:
         raise Discard("no longer")
 
     with pytest.raises(Ignore):
-        answer_message(str(failing_once(body).enqueue().id))
+        answer_message(str(failing_once(body).enqueue().id), "email")
+    with pytest.raises(Ignore):
+        answer_message(str(uuid4()), "maintenance")  # nothing is due
+
+
+@pytest.mark.django_db
+def test_a_message_leads_to_the_job_whose_turn_it_is_and_the_next_one_to_its_own() -> None:
+    normal = probe.using(queue="reports").enqueue(label="normal")
+    critical = probe.using(queue="reports", priority=Priority.CRITICAL).enqueue(label="critical")
+    (first,) = take_turn("reports", worker=None, seconds=0)
+    assert first.id == critical.id
+    answer_message(str(normal.id), "reports")
+    assert Job.objects.get(id=normal.id).state == "succeeded"
 
 
 @pytest.mark.django_db

@@ -104,3 +104,20 @@ def test_a_viewer_sees_them_in_a_session(client: Client) -> None:
     client.force_login(make_viewer())
     assert client.get("/metrics").status_code == 200
     assert client.post("/metrics").status_code == 405
+
+
+def test_parked_jobs_are_counted_by_their_limit_and_never_by_its_keys() -> None:
+    for number in range(3):
+        make_job(State.AVAILABLE, parked=True, gate=f"email/rate/to={number}")
+    samples = scraped()
+    assert samples["jobs_parked", (("limit", "email/rate/to"),)] == 3
+    assert samples["jobs_parked", (("limit", "email/rate"),)] == 0
+    assert not [name for name, labels in samples if any("=" in value for _, value in labels)]
+
+
+def test_a_job_that_waits_for_a_limit_does_not_make_its_queue_late() -> None:
+    make_job(State.AVAILABLE, parked=True, gate="email/rate", scheduled_at=ago(hours=1))
+    make_job(State.QUEUED, scheduled_at=ago(seconds=30))
+    samples = scraped()
+    assert 29 < samples["queue_oldest_seconds", (("queue", "email"),)] < 300
+    assert samples["queue_depth", (("queue", "email"), ("state", "available"))] == 1

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from jobs.errors import Cancelled, Discard, PermanentError, RetryLater
 from jobs.queues import QUEUES, Backoff
+from jobs.records import Claimed, Settlement
 from jobs.retry import settlement_of, wait
 from jobs.states import Move
-from jobs.transitions import Claimed, Settlement
 
 BACKOFF = Backoff(base=timedelta(seconds=10), cap=timedelta(minutes=10))
 
@@ -29,13 +29,18 @@ def claimed(failures: int = 0, crashes: int = 0, max_attempts: int = 5) -> Claim
         secrets=None,
         tenant="",
         correlation_id="",
-        follows=None,
         attempt=failures + crashes + 1,
         failures=failures,
         crashes=crashes,
         max_attempts=max_attempts,
+        timeout=60,
         lease=uuid4(),
         waited=0.0,
+        gates=None,
+        root_id=None,
+        group_id=None,
+        group_index=None,
+        canvas=None,
     )
 
 

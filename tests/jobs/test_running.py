@@ -8,10 +8,10 @@ import pytest
 from jobs import current_job, job_task, operations, transitions
 from jobs.executor import carry
 from jobs.models import Attempt, DeadLetter, Job
+from jobs.records import Settlement
 from jobs.running import RunningJob
 from jobs.states import Move
 from jobs.testing import run_jobs
-from jobs.transitions import Settlement
 from tests.conftest import Live
 from tests.jobs.stages import actions, at_once
 

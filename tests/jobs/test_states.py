@@ -1,19 +1,22 @@
 """The table of states and moves: obeyed by the database, and drawn in the documentation."""
 
 import re
+from datetime import timedelta
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from django.db import IntegrityError, transaction
+from django.db.models.functions import Now
 
-from jobs import transitions
+from jobs import payload, transitions
 from jobs.breaker import breaker
+from jobs.definition import Options, Placement
+from jobs.enqueue import new_job
 from jobs.models import Job
 from jobs.states import FINAL, TRANSITIONS, UNFINISHED, WAITING, Move, State
 from jobs.tasks import probe
 from tests.jobs.stages import (
-    QUEUE,
     Staged,
     actions,
     everything_about,
@@ -24,6 +27,7 @@ from tests.jobs.stages import (
 
 DRAWING = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "state-machine.md"
 
+GATE = "email/rate"
 MOVES = [move for move in Move if move != Move.ENQUEUED]
 PAIRS = [(move, state) for move in MOVES for state in State]
 
@@ -33,11 +37,17 @@ def perform(move: Move, job: Staged) -> None:
     let_time_pass(job.id)
     match move:
         case Move.PUBLISHED:
-            transitions.stage(10, lost=[QUEUE])
+            transitions.stage(10)
+        case Move.MATURED:
+            transitions.stage(10, broker_is_up=False)
         case Move.UNPUBLISHED:
             transitions.unpublish([job.id])
-        case Move.RESUMED:
-            transitions.resume(QUEUE, actor="user:ann")
+        case Move.PARKED | Move.ADMITTED:
+            pass_a_gate(move, job)
+        case Move.EXPIRED:
+            Job.objects.filter(id=job.id).update(expires_at=Now() - timedelta(seconds=1))
+            transitions.expire(10)
+            Job.objects.filter(id=job.id).update(expires_at=None)
         case Move.HASTENED:
             transitions.hasten(job.id, actor="user:ann")
         case Move.CLAIMED:
@@ -47,6 +57,15 @@ def perform(move: Move, job: Staged) -> None:
                 settle(job, move)
         case _:
             settle(job, move)
+
+
+def pass_a_gate(move: Move, job: Staged) -> None:
+    if move == Move.PARKED:
+        transitions.park([job.id], gate=GATE)
+    else:
+        Job.objects.filter(id=job.id).update(parked=True, gate=GATE)
+        transitions.admit(GATE, 10)
+        Job.objects.filter(id=job.id).update(parked=False, gate="")
 
 
 @pytest.mark.django_db
@@ -76,6 +95,10 @@ def test_enqueueing_begins_in_the_states_of_the_table_and_in_no_other() -> None:
     begun = {put_into(State.SCHEDULED).state, State(probe.enqueue(label="x").state)}
     breaker.trip()
     begun.add(State(probe.enqueue(label="while the broker is down").state))
+    sealed = payload.Sealed({}, None)
+    unfit = new_job(probe, sealed, Options(placed=Placement(root_id=str(uuid4()))))
+    (dead,) = transitions.insert_dead([(unfit, ValueError("it does not fit"))])
+    begun.add(State(Job.objects.get(id=dead).state))
     assert (frozenset(), frozenset(begun)) == TRANSITIONS[Move.ENQUEUED]
 
 

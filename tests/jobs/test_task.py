@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from celery import chain, chord, current_app, group
+from celery import current_app, group
 from celery.exceptions import Ignore
 from django.db import IntegrityError
 from pydantic import SecretStr
@@ -64,15 +64,15 @@ def test_what_a_task_does_not_say_its_queue_says() -> None:
     assert limits.soft_time_limit == QUEUES["imports"].soft_time_limit
 
 
-def _positional(number: int) -> None: ...
+def _nameless(number: int, /) -> None: ...
 def _unannotated(*, number) -> None: ...  # type: ignore[no-untyped-def]
 def _collecting(*numbers: int) -> None: ...
 def _open(**numbers: int) -> None: ...
 
 
-@pytest.mark.parametrize("function", [_positional, _unannotated, _collecting, _open])
-def test_a_parameter_that_is_not_keyword_only_or_not_annotated_is_refused(function: Any) -> None:
-    with pytest.raises(TypeError, match=r"tests\.bad: parameter 'numbers?' must be keyword-only"):
+@pytest.mark.parametrize("function", [_nameless, _unannotated, _collecting, _open])
+def test_a_parameter_without_a_name_or_an_annotation_is_refused(function: Any) -> None:
+    with pytest.raises(TypeError, match=r"tests\.bad: parameter 'numbers?' must have a name"):
         job_task(name="tests.bad", queue="email")(function)
     assert "tests.bad" not in registry()
 
@@ -185,18 +185,21 @@ def test_signatures_and_groups_make_durable_jobs() -> None:
 
 
 @pytest.mark.django_db
-def test_what_would_follow_by_celery_s_canvas_is_refused_instead_of_lost() -> None:
-    other: Any = probe.si(label="other")
-    calls: list[Callable[[], object]] = [
-        lambda: chain(probe.si(label="first"), other).apply_async(),
-        lambda: probe.apply_async(kwargs={"label": "x"}, link=other),
-        lambda: probe.apply_async(kwargs={"label": "x"}, link_error=other),
-        lambda: chord([probe.si(label="part")], other).apply_async(),
-    ]
-    for call in calls:
-        with pytest.raises(EnqueueError, match="use follows="):
-            call()
-    assert not Job.objects.exists()
+def test_what_is_given_by_position_is_kept_by_name() -> None:
+    @job_task(name="tests.positions", queue="email")
+    def positions(first: int, second: int = 2, *, third: int = 3) -> None: ...
+
+    for job in (
+        positions.enqueue(7),
+        positions.using(queue="pdf").enqueue(7, second=2),
+        Job.objects.get(id=positions.delay(7, 2, third=3).id),
+        Job.objects.get(id=positions.apply_async((7, 2)).id),
+    ):
+        assert job.payload == {"first": 7, "second": 2, "third": 3}
+    with pytest.raises(InvalidPayload, match="first: given by position and by name"):
+        positions.delay(7, first=8)
+    with pytest.raises(InvalidPayload, match="at most 2 by position, but 3 are given"):
+        positions.delay(7, 8, 9)
 
 
 @pytest.mark.django_db

@@ -10,14 +10,13 @@ from uuid import UUID, uuid4
 import pytest
 from django.db import connection, transaction
 from django.db.models import F
-from django.db.models.functions import Now
 from django_celery_results.models import TaskResult
 
 from jobs import operations, transitions
 from jobs.models import Attempt, AuditEntry, DeadLetter, Job, Priority
+from jobs.records import Settlement
 from jobs.states import Move, State
 from jobs.tasks import probe
-from jobs.transitions import Settlement
 from tests.conftest import Live, query, wait_until
 from tests.jobs.stages import (
     QUEUE,
@@ -294,67 +293,87 @@ def test_of_a_settlement_and_the_lifeline_only_the_first_counts(live: Live) -> N
         assert Attempt.objects.filter(job_id=claimed.id).count() == 1
 
 
+@pytest.mark.processes
+def test_a_cancellation_that_the_settlement_had_to_wait_for_counts(live: Live) -> None:
+    claimed = claim(probe.enqueue(label="x").id)
+    asked = Event()
+
+    def cancel() -> None:
+        with transaction.atomic():
+            operations.cancel(claimed.id, actor="user:ann")
+            asked.set()
+            # The settlement waits for our lock by now.
+            wait_until(lambda: _waiting_for_a_lock() > 0, within=10)
+
+    def retry() -> None:
+        assert asked.wait(30)
+        settle(claimed, Move.RETRIED)
+
+    at_once(cancel, retry)
+    assert job_of(claimed.id).state == "cancelled"
+    assert actions(claimed.id)[-1] == "job.cancelled"
+
+
+def _waiting_for_a_lock() -> int:
+    ((count,),) = query(
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        " AND datname = current_database()"
+    )
+    return int(count)
+
+
 # --- publishing ----------------------------------------------------------------------------------
 
 
 @pytest.mark.django_db
 def test_staging_publishes_what_is_due_and_counts_its_dispatches() -> None:
     due, later = put_into(State.AVAILABLE), put_into(State.SCHEDULED)
-    assert transitions.stage(10, lost=[]) == [(due.id, "jobs.probe", QUEUE, 2)]
+    assert transitions.stage(10) == [(due.id, "jobs.probe", QUEUE, 2)]
     assert (due.state, later.state) == (State.QUEUED, State.SCHEDULED)
     entry = AuditEntry.objects.get(subject_id=str(due.id), action="job.published")
     assert entry.detail == {"dispatch": 2, "was": "available"}
     let_time_pass(later.id)
-    assert transitions.stage(10, lost=[]) == [(later.id, "jobs.probe", QUEUE, 1)]
-    assert transitions.stage(10, lost=[]) == []
+    assert transitions.stage(10) == [(later.id, "jobs.probe", QUEUE, 1)]
+    assert transitions.stage(10) == []
 
 
 @pytest.mark.django_db
-def test_a_message_is_lost_when_its_queue_is_empty_for_long_and_not_before(
-    conf: Callable[..., None],
-) -> None:
-    conf(REPUBLISH_AFTER=timedelta(seconds=10), REPUBLISH_ALWAYS_AFTER=timedelta(minutes=10))
-    job = put_into(State.QUEUED)
-
-    def published(ago: timedelta) -> None:
-        Job.objects.filter(id=job.id).update(published_at=Now() - ago)
-
-    published(timedelta(seconds=5))
-    assert transitions.stage(10, lost=[QUEUE]) == []
-    published(timedelta(seconds=11))
-    assert transitions.stage(10, lost=["email"]) == []
-    assert [message[3] for message in transitions.stage(10, lost=[QUEUE])] == [2]
-    published(timedelta(minutes=11))
-    assert [message[3] for message in transitions.stage(10, lost=[])] == [3]
+def test_while_the_broker_is_down_jobs_come_in_line_without_a_message() -> None:
+    waiting, later = put_into(State.AVAILABLE), put_into(State.SCHEDULED)
+    let_time_pass(later.id)
+    assert transitions.stage(10, broker_is_up=False) == [(later.id, "jobs.probe", QUEUE, 0)]
+    assert (waiting.state, later.state) == (State.AVAILABLE, State.AVAILABLE)
+    assert actions(later.id)[-1] == "job.matured"
 
 
 @pytest.mark.django_db
 def test_nothing_of_a_paused_queue_is_published() -> None:
     put_into(State.AVAILABLE)
     operations.pause_queue(QUEUE, actor="user:ann")
-    assert transitions.stage(10, lost=[QUEUE]) == []
+    assert transitions.stage(10) == []
 
 
 @pytest.mark.django_db
-def test_the_most_urgent_is_published_first_and_no_more_than_the_limit() -> None:
+def test_no_more_than_the_limit_is_published_at_once_and_the_most_urgent_of_it_first() -> None:
     ids = {}
     for priority in (Priority.LOW, Priority.HIGH, Priority.NORMAL):
         ids[priority] = probe.using(priority=priority).enqueue(label="x").id
     transitions.unpublish(ids.values())
-    assert [message[0] for message in transitions.stage(2, lost=[])] == [
-        ids[Priority.HIGH],
-        ids[Priority.NORMAL],
-    ]
-    assert [message[0] for message in transitions.stage(2, lost=[])] == [ids[Priority.LOW]]
+    first = [message[0] for message in transitions.stage(2)]
+    assert len(first) == 2
+    urgency = [priority for priority, id_ in sorted(ids.items()) if id_ in first]
+    assert first == [ids[priority] for priority in urgency]
+    (rest,) = transitions.stage(2)
+    assert {*first, rest[0]} == set(ids.values())
 
 
 @pytest.mark.processes
 def test_stagers_at_the_same_moment_publish_each_job_once(live: Live) -> None:
     ids = [probe.enqueue(label="x").id for _ in range(60)]
     transitions.unpublish(ids)
-    staged = at_once(*[partial(transitions.stage, 20, [])] * 5)
+    staged = at_once(*[partial(transitions.stage, 20)] * 5)
     published = [message[0] for messages in staged for message in messages]
-    published += [message[0] for message in transitions.stage(60, [])]
+    published += [message[0] for message in transitions.stage(60)]
     assert sorted(published) == sorted(ids)
     assert set(Job.objects.values_list("dispatch", flat=True)) == {2}
 
@@ -375,7 +394,7 @@ def test_a_stager_passes_by_what_another_holds_instead_of_waiting(live: Live) ->
     def stage() -> list[UUID]:
         assert staged.wait(30)
         try:
-            return [message[0] for message in transitions.stage(10, [])]
+            return [message[0] for message in transitions.stage(10)]
         finally:
             seen.set()
 
@@ -388,8 +407,9 @@ def test_a_stager_passes_by_what_another_holds_instead_of_waiting(live: Live) ->
 def _moves() -> Iterator[tuple[str, Callable[[UUID], object]]]:
     """Every move but the first, in an order in which one job can make them all but one."""
     yield "unpublished", lambda job_id: transitions.unpublish([job_id])
-    yield "published", lambda _: transitions.stage(10, [])
-    yield "resumed", lambda _: transitions.resume(QUEUE, actor="user:ann")
+    yield "published", lambda _: transitions.stage(10)
+    yield "parked", lambda job_id: transitions.park([job_id], gate="email/rate")
+    yield "admitted", lambda _: transitions.admit("email/rate", 10)
     for move in (Move.RETRIED, Move.SNOOZED, Move.CRASHED):
         yield "claimed", claim
         yield move, partial(_settle_running, move=move, delay=0 if move == "crashed" else 60)

@@ -201,7 +201,7 @@ def test_every_step_may_run_twice_and_does_nothing_twice(tenant: Tenant, mailbox
     sent = len(mailbox.messages())
     assert services.send_invoice(invoice.pk) is False
     # Messages delivered twice, replays: every step anew, in the same order.
-    Job.objects.filter(task__in=CHAIN).update(state="available", finished_at=None, follows=None)
+    Job.objects.filter(task__in=CHAIN).update(state="available", finished_at=None, canvas=None)
     run_jobs()
     assert Document.objects.filter(kind="invoice").count() == 1
     assert len(mailbox.messages()) == sent

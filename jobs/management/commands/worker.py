@@ -18,6 +18,7 @@ from jobs.errors import UnknownQueue
 from jobs.models import Worker
 from jobs.queues import QUEUES, Pool, Queue, get_queue
 from jobs.supervisor import Child, Event, Supervisor
+from jobs.task import registry
 
 log = structlog.get_logger(__name__)
 
@@ -97,6 +98,7 @@ class Command(BaseCommand):
             queues=[queue.name for queue in lane.queues],
             pool=lane.pool,
             concurrency=lane.concurrency,
+            tasks=sorted(registry()),
         )
         return worker.id
 

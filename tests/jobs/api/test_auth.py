@@ -21,6 +21,8 @@ READS = [
     f"/api/jobs/email/{uuid.uuid4()}",
     "/api/queues/stats",
     "/api/dead-letters",
+    "/api/replays",
+    "/api/replays/7",
     "/api/tasks",
 ]
 ACTS = [
@@ -29,6 +31,8 @@ ACTS = [
     "/api/tasks/jobs.probe/enqueue",
     *(f"/api/jobs/email/{uuid.uuid4()}/{verb}" for verb in ("cancel", "retry", "remove")),
     *(f"/api/dead-letters/{uuid.uuid4()}/{verb}" for verb in ("replay", "discard")),
+    "/api/dead-letters/replay",
+    "/api/replays/7/stop",
 ]
 
 

@@ -168,7 +168,7 @@ def test_a_dead_letter_is_discarded_with_a_note(operator: Client) -> None:
     path = f"/api/dead-letters/{letter.job_id}/discard"
     status, row = post(operator, path, {"note": "the customer left"})
     assert (status, row["decision"], row["decided_by"]) == (200, "discarded", "user:olaf")
-    assert AuditEntry.objects.get(action="job.discarded").detail == {"note": "the customer left"}
+    assert AuditEntry.objects.get(action="letter.discarded").detail == {"note": "the customer left"}
     assert post(operator, path)[0] == 409
     assert post(operator, f"/api/dead-letters/{make_job().id}/discard")[0] == 404
 

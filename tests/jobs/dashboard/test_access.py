@@ -12,8 +12,14 @@ from tests.jobs.records import make_dead_letter, make_job, make_operator, make_u
 
 pytestmark = pytest.mark.django_db
 
-PAGES = ["queues:index", "queues:jobs", "queues:dead-letters"]
-OPERATORS_PAGES = ["queues:run"]
+PAGES = [
+    "queues:index",
+    "queues:jobs",
+    "queues:workflows",
+    "queues:dead-letters",
+    "queues:replays",
+]
+OPERATORS_PAGES = ["queues:run", "queues:replay-new"]
 ACTS = [
     reverse("queues:queue-verb", args=["email", "pause"]),
     reverse("queues:queue-verb", args=["email", "resume"]),
@@ -21,6 +27,8 @@ ACTS = [
         reverse("queues:job-verb", args=[verb])
         for verb in ("cancel", "run-now", "replay", "discard")
     ),
+    reverse("queues:replay-start"),
+    reverse("queues:replay-stop", args=[7]),
 ]
 
 

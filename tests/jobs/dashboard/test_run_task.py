@@ -5,8 +5,11 @@ import re
 import pytest
 from django.test import Client
 from django.urls import reverse
+from pydantic import SecretStr
 
+from jobs import job_task
 from jobs.models import DeadLetter, Job
+from jobs.testing import run_jobs
 from tests.jobs.records import make_dead_letter, make_job, make_operator
 
 pytestmark = pytest.mark.django_db
@@ -92,3 +95,38 @@ def test_a_job_that_is_not_dead_cannot_be_replayed(operator: Client) -> None:
     response = operator.post(reverse("queues:edit", args=[job.id]), {"arg-label": "x"})
     assert response.status_code == 422
     assert "not dead" in response.content.decode()
+
+
+def test_a_secret_is_shown_masked_and_stays_when_it_is_not_entered_anew(operator: Client) -> None:
+    seen: list[tuple[str, str]] = []
+
+    @job_task(name="tests.reset", queue="imports")
+    def reset(*, to: str, link: SecretStr) -> None:
+        seen.append((to, link.get_secret_value()))
+        if to == "broken":
+            raise ValueError("broken")
+
+    for entered, expected in (("", "t0ken"), ("**********", "t0ken"), ("another", "another")):
+        job = reset.enqueue(to="broken", link=SecretStr("t0ken"))
+        run_jobs()
+        address = reverse("queues:edit", args=[job.id])
+        html = operator.get(address).content.decode()
+        assert 'placeholder="**********"' in html
+        assert "t0ken" not in html
+        assert operator.post(address, {"arg-to": "whole", "arg-link": entered}).status_code == 302
+        run_jobs()
+        assert seen[-1] == ("whole", expected)
+
+
+def test_arguments_that_the_task_no_longer_takes_are_named_and_left_out(operator: Client) -> None:
+    letter = make_dead_letter(payload={"label": "x", "colour": "red"})
+    address = reverse("queues:edit", args=[letter.job_id])
+    assert "no longer takes colour" in operator.get(address).content.decode()
+    operator.post(address, {"arg-label": "x"})
+    assert "colour" not in Job.objects.get(replay_of=letter.job).payload
+
+
+def test_a_job_whose_old_arguments_do_not_fit_can_be_mended(operator: Client) -> None:
+    letter = make_dead_letter(payload={"label": "x" * 201})
+    operator.post(reverse("queues:edit", args=[letter.job_id]), {"arg-label": "short"})
+    assert Job.objects.get(replay_of=letter.job).payload["label"] == "short"

@@ -8,6 +8,7 @@ from django.test import Client
 from django.urls import reverse
 
 from jobs import payload
+from jobs.definition import Step
 from jobs.models import Job, QueueState
 from jobs.states import State
 from tests.jobs.records import (
@@ -158,7 +159,7 @@ def test_hostile_text_is_only_text_everywhere(operator: Client) -> None:
         correlation_id=HOSTILE[:60],
         enqueued_by=HOSTILE,
         result={"x": HOSTILE},
-        follows=[{"task": HOSTILE, "payload": {}, "queue": None, "priority": None}],
+        canvas={"chain": [Step(task=HOSTILE, payload={}).as_signature()]},
     )
     make_attempt(letter.job, error=HOSTILE, error_type=HOSTILE, traceback=HOSTILE)
     running = make_job(

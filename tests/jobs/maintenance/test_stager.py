@@ -36,17 +36,40 @@ def test_what_is_due_gets_a_message_and_what_is_not_waits(broker: redis.Redis) -
     assert Stager().run_once() == 0
 
 
-def test_a_message_that_is_lost_is_replaced_and_one_that_waits_is_not(
+def test_a_queue_whose_messages_are_lost_is_rung_again_and_one_with_messages_is_not(
     broker: redis.Redis, conf: Callable[..., None]
 ) -> None:
-    conf(REPUBLISH_AFTER=timedelta(seconds=10), REPUBLISH_ALWAYS_AFTER=timedelta(days=1))
+    conf(REPUBLISH_AFTER=timedelta(seconds=10))
     lost = put_into(State.QUEUED)
     let_time_pass(lost.id)
+    before = everything_about(lost.id)
     broker.lpush(QUEUE, "another message")
-    assert Stager().run_once() == 0
+    stager = Stager()
+    stager.run_once()
+    assert broker.llen(QUEUE) == 1
     broker.flushall()
-    assert Stager().run_once() == 1
-    assert messages(broker) == [(str(lost.id), "2")]
+    stager.run_once()
+    assert messages(broker) == [(str(lost.id), "1")]
+    assert everything_about(lost.id) == before, "nothing had to move"
+    broker.flushall()
+    stager.run_once()
+    assert messages(broker) == [], "it rings once in a while, not all the time"
+
+
+def test_a_message_that_was_sent_a_moment_ago_is_not_lost(broker: redis.Redis) -> None:
+    put_into(State.QUEUED)
+    Stager().run_once()
+    assert messages(broker) == []
+
+
+def test_a_thousand_lost_messages_are_replaced_by_a_few(
+    broker: redis.Redis, conf: Callable[..., None]
+) -> None:
+    conf(REPUBLISH_AFTER=timedelta(0))
+    probe.enqueue_many([{"label": "x"}] * 1000)
+    broker.flushall()
+    Stager().run_once()
+    assert len(messages(broker)) == 64
 
 
 def test_a_large_backlog_is_published_in_batches_until_nothing_is_due(

@@ -1,0 +1,184 @@
+"""One attempt of a job, or of many in one call: the body is run, and what came of it is decided."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import structlog
+from celery.exceptions import SoftTimeLimitExceeded
+from django.db import connection, transaction
+
+from jobs import payload
+from jobs.context import job_context
+from jobs.errors import LeaseLost, PermanentError, UnknownTask
+from jobs.queues import get_queue
+from jobs.records import Claimed, Settlement
+from jobs.retry import settlement_of
+from jobs.running import RunningJob, current
+from jobs.states import Move
+from jobs.task import JobTask, get_task
+from jobs.time_limits import soft_time_limit
+
+log = structlog.get_logger(__name__)
+
+AnyTask = JobTask[Any, Any]
+#: Writes outcomes in the present transaction; raises :class:`LeaseLost` when one does not count.
+Settle = Callable[[list[tuple[Claimed, Settlement]]], None]
+
+
+class TaskExited(Exception):
+    """A body must not end its worker: it failed."""
+
+
+def run(job: Claimed, worker: UUID | None, settle: Settle, claimed_at: float) -> Settlement | None:
+    """Run the body of a job; returns how it ended, or None when it was taken back meanwhile.
+
+    The outcome of an atomic task that succeeded is written already, by ``settle``, and has no
+    ``began``; any other is the caller's to write. ``claimed_at`` is by ``time.monotonic()``.
+    """
+    began = time.monotonic()
+    names = {"job_id": str(job.id), "task": job.task, "queue": job.queue, "attempt": job.attempt}
+    with (
+        job_context(tenant=job.tenant, correlation_id=job.correlation_id, actor=f"job:{job.id}"),
+        structlog.contextvars.bound_contextvars(**names),
+    ):
+        log.debug("job_started", waited=round(job.waited, 3))
+        try:
+            settlement = _attempt(job, worker, settle)
+        except LeaseLost:
+            log.warning("job_lost", reason="taken back while it ran; its outcome was refused")
+            return None
+        ended = time.monotonic()
+        log.info(
+            "job_ended",
+            outcome=settlement.move.value,
+            state=settlement.state.value,
+            waited=round(job.waited, 3),
+            duration=round(ended - began, 3),
+            **({"error_type": settlement.error_type} if settlement.error_type else {}),
+        )
+        if settlement.ended is not None:
+            return replace(settlement, ended=None)  # written
+        return replace(settlement, began=began - claimed_at, ended=ended - claimed_at)
+
+
+def run_together(
+    jobs: Sequence[Claimed], settle: Settle, claimed_at: float
+) -> list[Settlement] | None:
+    """Run jobs of one task that has a bulk body in one call; None: run them one by one.
+
+    So it is when a bulk body raises, or one job's arguments do not fit: no job pays for another.
+    """
+    task = get_task(jobs[0].task)
+    bulk = task.definition.bulk
+    assert bulk is not None
+    began = time.monotonic()
+    names = {"task": task.name, "queue": jobs[0].queue, "jobs": len(jobs)}
+    with structlog.contextvars.bound_contextvars(**names):
+        try:
+            calls = [
+                payload.unseal(task.definition.arguments, task.name, job.payload, job.secrets)[0]
+                for job in jobs
+            ]
+            limit = task.definition.limits_on(jobs[0].queue).soft_time_limit.total_seconds()
+            if task.definition.atomic:
+                with transaction.atomic(), soft_time_limit(limit):
+                    settlements = _of_bulk(jobs, bulk(calls))
+                    settle(list(zip(jobs, settlements, strict=True)))
+            else:
+                with soft_time_limit(limit):
+                    settlements = _of_bulk(jobs, bulk(calls))
+        except Exception as error:  # noqa: BLE001 - whatever it raises, each job has its own attempt
+            log.warning("bulk_failed", error=type(error).__name__)
+            _mend_connection(error)
+            return None
+        ended = time.monotonic()
+        log.info("jobs_ended", outcome=Move.SUCCEEDED.value, duration=round(ended - began, 3))
+        if task.definition.atomic:
+            return settlements
+        return [
+            replace(one, began=began - claimed_at, ended=ended - claimed_at) for one in settlements
+        ]
+
+
+def _of_bulk(jobs: Sequence[Claimed], results: list[Any] | None) -> list[Settlement]:
+    if results is None:
+        results = [None] * len(jobs)
+    if len(results) != len(jobs):
+        raise ValueError(f"a bulk body returned {len(results)} results for {len(jobs)} jobs")
+    return [_succeeded(job, result) for job, result in zip(jobs, results, strict=True)]
+
+
+def _attempt(job: Claimed, worker: UUID | None, settle: Settle) -> Settlement:
+    """Run the body and decide what came of it; raises :class:`LeaseLost`."""
+    secrets: list[str] = []
+    try:
+        task = get_task(job.task)
+    except UnknownTask as error:
+        return settlement_of(job, PermanentError(str(error)), get_queue(job.queue).backoff)
+    try:
+        arguments, secrets = payload.unseal(
+            task.definition.arguments, job.task, job.payload, job.secrets
+        )
+        if not task.definition.atomic:
+            return _succeeded(job, _call(task, job, worker, arguments))
+        with transaction.atomic():
+            settlement = _succeeded(job, _call(task, job, worker, arguments))
+            settle([(job, settlement)])
+        return replace(settlement, ended=0.0)
+    except LeaseLost:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever a task raises is settled
+        _mend_connection(error)
+        declared = task.definition
+        backoff = declared.limits_on(job.queue).backoff
+        return settlement_of(job, error, backoff, secrets=secrets, on_error=declared.on_error)
+
+
+def _call(task: AnyTask, job: Claimed, worker: UUID | None, arguments: dict[str, Any]) -> Any:
+    running = RunningJob(
+        id=job.id,
+        task=job.task,
+        queue=job.queue,
+        tenant=job.tenant,
+        correlation_id=job.correlation_id,
+        attempt=job.attempt,
+        worker=worker,
+        lease=job.lease,
+        atomic=task.definition.atomic,
+    )
+    limit = task.definition.limits_on(job.queue).soft_time_limit.total_seconds()
+    token = current.set(running)
+    try:
+        with soft_time_limit(limit):
+            return task.run(**arguments)
+    except SystemExit as error:
+        if type(error) is not SystemExit:  # Celery's own, by which a worker ends
+            raise
+        raise TaskExited("The task called sys.exit().") from error
+    finally:
+        current.reset(token)
+
+
+def _mend_connection(error: Exception) -> None:
+    # The interruption may have come in the middle of a statement, whose answer nobody reads.
+    if isinstance(error, SoftTimeLimitExceeded) and not connection.in_atomic_block:
+        connection.close()
+
+
+def _succeeded(job: Claimed, result: Any) -> Settlement:
+    if not _can_be_kept(result):
+        raise PermanentError(f"{job.task} returned {type(result).__name__}, which JSON cannot hold")
+    return Settlement(id=job.id, lease=job.lease, move=Move.SUCCEEDED, result=result)
+
+
+def _can_be_kept(result: Any) -> bool:
+    try:
+        told = json.dumps(result, allow_nan=False, ensure_ascii=False)
+        told.encode()  # half a surrogate pair is a ValueError
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return not payload.holds_nul(told)

@@ -1,0 +1,164 @@
+"""Enqueueing many jobs at once: every call is checked first, then all rows are copied in.
+
+Rows go in by ``COPY``; their seats follow each other, as if they had been enqueued one by one.
+After the commit the queue's bell is rung a few times: the workers that come go on claiming while
+jobs are due, in chunks.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import uuid_utils.compat
+from django.db import connection, transaction
+
+from jobs import degraded
+from jobs import payload as payloads
+from jobs.breaker import breaker
+from jobs.context import current_context
+from jobs.definition import Options
+from jobs.enqueue import enqueue, gates_on, new_job
+from jobs.errors import InvalidPayload
+from jobs.payload import Sealed
+from jobs.publish import publish_after_commit
+from jobs.records import NewJob
+from jobs.sql import fetch
+from jobs.states import State
+from jobs.transitions import next_seat
+
+if TYPE_CHECKING:
+    from jobs.task import JobTask
+
+#: How often the bell is rung for them: each takes one process for a turn, and is passed on.
+BELLS = 64
+_LINES = 1_000
+
+_JOB_COLUMNS = (
+    "id, payload, secrets, seat, gates, task, queue, state, priority, tenant, correlation_id, "
+    "enqueued_by, attempt, failures, crashes, max_attempts, timeout, scheduled_at, expires_at, "
+    "enqueued_at, dispatch, published_at, error_type, error, unique_key, gate, parked"
+)
+_AUDIT_COLUMNS = "subject_id, at, actor, action, subject_type, tenant, correlation_id"
+
+
+def enqueue_many(
+    task: "JobTask[Any, Any]", calls: Iterable[Mapping[str, Any]], options: Options
+) -> list[UUID]:
+    """Make a job of each call; see :meth:`jobs.task.JobTask.enqueue_many`."""
+    context = current_context()
+    correlation_id = context.correlation_id or uuid_utils.compat.uuid7().hex
+    with transaction.atomic():
+        if task.definition.unique or options.unique:
+            # Each may have a twin, among the others too: they go in one by one.
+            return [enqueue(task, call, options).id for call in _listed(task, calls)]
+        sealed = [*_sealed(task, calls)]
+        if not sealed:
+            return []
+        pattern = new_job(task, sealed[0], options, correlation_id=correlation_id)
+        return _copy_in(task, pattern, sealed)
+
+
+def _listed(
+    task: "JobTask[Any, Any]", calls: Iterable[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    listed = list(calls)
+    for _ in _sealed(task, listed):
+        pass  # all are checked before the first is inserted
+    return listed
+
+
+def _sealed(task: "JobTask[Any, Any]", calls: Iterable[Mapping[str, Any]]) -> Iterator[Sealed]:
+    name, model = task.definition.name, task.definition.arguments
+    for place, call in enumerate(calls):
+        try:
+            yield payloads.seal(name, payloads.check(model, name, call))
+        except InvalidPayload as error:
+            problems = {f"{place}.{field}": what for field, what in error.problems.items()}
+            raise type(error)(name, problems) from None
+
+
+def _copy_in(task: "JobTask[Any, Any]", pattern: NewJob, sealed: list[Sealed]) -> list[UUID]:
+    rings = not breaker.is_open
+    ((now, at, expires_at, due, seat),) = fetch(
+        f"""
+        SELECT now(), at, COALESCE(expires_at, now() + make_interval(secs => %s::float8)),
+               at <= now(), CASE WHEN at <= now() THEN {next_seat("r")} ELSE 0 END
+        FROM (SELECT COALESCE(%s::timestamptz, now() + make_interval(secs => %s::float8)) AS at,
+                     %s::timestamptz AS expires_at, %s::text AS queue, %s::smallint AS priority,
+                     %s::text AS tenant) AS r
+        """,
+        [
+            pattern.expires_in, pattern.run_at, pattern.delay, pattern.expires_at, pattern.queue,
+            pattern.priority, pattern.tenant,
+        ],
+    )  # fmt: skip
+    state = State.SCHEDULED if not due else State.QUEUED if rings else State.AVAILABLE
+    published = now if state == State.QUEUED else None
+    rest = _line(
+        pattern.task, pattern.queue, state, pattern.priority, pattern.tenant,
+        pattern.correlation_id, pattern.enqueued_by, 0, 0, 0, pattern.max_attempts,
+        pattern.timeout, at, expires_at, now, int(published is not None), published, "", "", "",
+        "", False,
+    )  # fmt: skip
+    ids = [uuid_utils.compat.uuid7() for _ in sealed]
+    step = 1 if due else 0
+    limited = gates_on(task.definition, pattern.queue)
+
+    def job_lines() -> Iterator[str]:
+        for place, (id_, one) in enumerate(zip(ids, sealed, strict=True)):
+            secrets = None if one.secrets is None else f"\\x{one.secrets.hex()}"
+            gates = limited(pattern.tenant, one) if limited else None
+            own = _line(
+                id_,
+                json.dumps(one.payload),
+                secrets,
+                seat + place * step,
+                json.dumps(gates) if gates else None,
+            )
+            yield f"{own}\t{rest}\n"
+
+    entry = _line(
+        now, pattern.enqueued_by, "job.enqueued", "job", pattern.tenant, pattern.correlation_id
+    )
+    _copy(f"COPY jobs_job ({_JOB_COLUMNS}) FROM STDIN", job_lines())
+    _copy(
+        f"COPY jobs_auditentry ({_AUDIT_COLUMNS}) FROM STDIN",
+        (f"{id_}\t{entry}\n" for id_ in ids),
+    )
+    for id_ in ids[:BELLS]:
+        message = (id_, pattern.task, pattern.queue, 1)
+        if state == State.QUEUED:
+            publish_after_commit(message)
+    if state == State.AVAILABLE:
+        degraded.run_after_commit([(id_, pattern.task, pattern.queue, 1) for id_ in ids])
+    return ids
+
+
+def _copy(statement: str, lines: Iterator[str]) -> None:
+    connection.ensure_connection()
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        buffer: list[str] = []
+        for line in lines:
+            buffer.append(line)
+            if len(buffer) >= _LINES:
+                copy.write("".join(buffer))
+                buffer.clear()
+        copy.write("".join(buffer))
+
+
+def _line(*values: Any) -> str:
+    return "\t".join(map(_field, values))
+
+
+def _field(value: Any) -> str:
+    if value is None:
+        return r"\N"
+    if isinstance(value, datetime):
+        return value.isoformat()
+    text = str(value)
+    if "\\" in text or "\n" in text or "\t" in text or "\r" in text:
+        text = text.replace("\\", r"\\").replace("\n", r"\n").replace("\t", r"\t")
+        text = text.replace("\r", r"\r")
+    return text

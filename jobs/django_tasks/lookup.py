@@ -1,0 +1,33 @@
+"""Finding a task by the path that its job keeps.
+
+A path can come from anybody who may enqueue, and importing runs code. So nothing outside of the
+installed apps is imported, and what is found there must be a task.
+"""
+
+from django.apps import apps
+from django.utils.module_loading import import_string
+from django_tasks.base import Task
+
+from jobs.errors import PermanentError
+
+
+class UnknownDjangoTask(PermanentError):
+    """There is no such task."""
+
+
+def belongs_to_an_app(path: str) -> bool:
+    """Say whether what is called so is in an installed app."""
+    return any(path.startswith(f"{app.name}.") for app in apps.get_app_configs())
+
+
+def find_task(path: str) -> Task[..., object]:
+    """Return the task of this dotted path; raises :class:`UnknownDjangoTask`."""
+    if not belongs_to_an_app(path):
+        raise UnknownDjangoTask(f"{path!r} is in no app of INSTALLED_APPS.")
+    try:
+        found = import_string(path)
+    except ImportError as error:
+        raise UnknownDjangoTask(f"{path!r} cannot be imported: {error}.") from error
+    if not isinstance(found, Task):
+        raise UnknownDjangoTask(f"{path!r} is not a task.")
+    return found

@@ -1,0 +1,197 @@
+"""Jobs that start together: collected first, inserted together, all or nothing.
+
+A call of Celery's canvas, or the settlements of one transaction, fill a weave. Collecting writes
+nothing, so whatever cannot be started leaves no trace (:mod:`jobs.canvas`), or its own row, as dead
+(:mod:`jobs.workflows`), and keeps nothing else from starting.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from typing import Any
+from uuid import UUID
+
+import uuid_utils.compat
+from django.db import DataError, IntegrityError, transaction
+
+from jobs import degraded, payload, signatures, transitions
+from jobs.breaker import breaker
+from jobs.context import current_context
+from jobs.definition import Placement
+from jobs.errors import EnqueueError, InvalidPayload, PayloadTooLarge
+from jobs.models import Group, Priority, Workflow
+from jobs.publish import publish_after_commit
+from jobs.queues import QUEUES, get_queue
+from jobs.records import NewJob
+from jobs.states import State
+from jobs.task import get_task
+
+#: Bytes of JSON that a job may take of what the engine passes on: results, and what is to follow.
+PASSED_ON_LIMIT = 1_048_576
+
+
+@dataclass(kw_only=True)
+class Weave:
+    """What is on its way into rows."""
+
+    #: The workflow that what comes next belongs to.
+    root_id: str
+    #: The job that starts it, if a job does.
+    parent_id: str | None = None
+    #: Whether settlements fill it: then what cannot be started is dead.
+    continues: bool = False
+    jobs: list[NewJob] = field(default_factory=list)
+    #: Jobs that cannot be started, and why.
+    stillborn: list[tuple[NewJob, Exception]] = field(default_factory=list)
+    groups: list[Group] = field(default_factory=list)
+
+
+_current: ContextVar[Weave | None] = ContextVar("jobs_weave", default=None)
+
+
+def current_weave() -> Weave | None:
+    """Return what is being collected here, or None when jobs are inserted one by one."""
+    return _current.get()
+
+
+@contextmanager
+def weaving(weave: Weave) -> Iterator[None]:
+    """Collect what the block starts."""
+    token = _current.set(weave)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def placement(weave: Weave, task: str, options: Mapping[str, Any]) -> Placement:
+    """Return where a job with these options of Celery's stands, and what its settlement starts.
+
+    Raises:
+        EnqueueError: what is to follow cannot be kept: no JSON, too large, secret.
+    """
+    # The number is what makes a part of a group: the body of a chord is told the group's id, too.
+    index = options.get("group_index")
+    canvas: dict[str, Any] = {
+        name: [signatures.plain(item) for item in signatures.listed(options.get(name))]
+        for name in ("chain", "link", "link_error")
+        if options.get(name)
+    }
+    if options.get("chord") and index is not None:
+        canvas["chord"] = True
+    if stamped := options.get("stamped_headers"):
+        canvas["stamps"] = {name: options.get(name) for name in stamped}
+    return Placement(
+        root_id=weave.root_id,
+        parent_id=weave.parent_id,
+        group_id=options.get("group_id") if index is not None else None,
+        group_index=index,
+        canvas=kept(task, canvas) if canvas else None,
+    )
+
+
+def kept(task: str, canvas: Any) -> dict[str, Any]:
+    """Return what is to follow ``task`` as a row keeps it; raises :class:`InvalidPayload`."""
+    try:
+        plain: dict[str, Any] = payload.jsonable(canvas)
+    except (ValueError, TypeError) as error:
+        raise InvalidPayload(task, {"canvas": f"what follows: {error}"}) from None
+    if (size := payload.size_of(plain)) > PASSED_ON_LIMIT:
+        problem = f"what follows takes {size} bytes, and may take {PASSED_ON_LIMIT}"
+        raise PayloadTooLarge(task, {"canvas": problem})
+    return plain
+
+
+def bear_dead(
+    weave: Weave,
+    task: str,
+    arguments: Mapping[str, Any],
+    options: Mapping[str, Any],
+    error: Exception,
+) -> str:
+    """Collect a job that cannot be started, with what it was given; returns its id."""
+    job_id = str(options.get("task_id") or uuid_utils.compat.uuid7())
+    context = current_context()
+    try:
+        given = payload.jsonable(arguments)
+        placed = placement(weave, task, options)
+    except (ValueError, TypeError, EnqueueError):
+        given, placed = {}, Placement(root_id=weave.root_id)
+    queue = str(options.get("queue"))
+    lane = get_queue(queue if queue in QUEUES else _queue_of(task))
+    job = NewJob(
+        id=job_id,
+        task=task[:200],
+        queue=lane.name,
+        priority=Priority.NORMAL,
+        payload=given if payload.size_of(given) <= PASSED_ON_LIMIT else {},
+        tenant=context.tenant,
+        correlation_id=context.correlation_id,
+        enqueued_by=context.actor,
+        max_attempts=lane.attempts,
+        timeout=int(lane.hard_time_limit.total_seconds()),
+        **vars(placed),
+    )
+    weave.stillborn.append((job, error))
+    return job_id
+
+
+def _queue_of(task: str) -> str:
+    try:
+        return get_task(task).definition.queue
+    except EnqueueError:
+        return "maintenance"
+
+
+def add_workflow(first: NewJob, *, name: str, total: int) -> None:
+    """Insert the row of a workflow that begins with this job."""
+    assert first.root_id is not None
+    Workflow.objects.create(
+        id=UUID(first.root_id),
+        name=name,
+        total=total,
+        tenant=first.tenant,
+        correlation_id=first.correlation_id,
+        started_by=first.enqueued_by,
+    )
+
+
+def insert(weave: Weave) -> None:
+    """Insert the jobs and groups, and have the jobs published after the commit."""
+    if weave.groups:
+        Group.objects.bulk_create(weave.groups)
+    _insert_jobs(weave.jobs)
+
+
+def insert_what_can_be(weave: Weave) -> None:
+    """Like :func:`insert`, but a job that the database refuses is dead, and the others start.
+
+    So it is when a signature that was given its id is started twice.
+    """
+    try:
+        with transaction.atomic():
+            insert(weave)
+    except (DataError, IntegrityError):
+        if weave.groups:
+            Group.objects.bulk_create(weave.groups, ignore_conflicts=True)
+        for job in weave.jobs:
+            try:
+                with transaction.atomic():
+                    _insert_jobs([job])
+            except (DataError, IntegrityError) as error:
+                another = replace(job, id=str(uuid_utils.compat.uuid7()))
+                weave.stillborn.append((another, error))
+
+
+def _insert_jobs(jobs: Sequence[NewJob]) -> None:
+    if not jobs:
+        return
+    by_id = {job.id: job for job in jobs}
+    for row in transitions.insert(jobs, broker_is_up=not breaker.is_open):
+        job = by_id[str(row.id)]
+        message = (row.id, job.task, job.queue, 1)
+        if row.state == State.QUEUED:
+            publish_after_commit(message)
+        elif row.state == State.AVAILABLE:
+            degraded.run_after_commit([message])

@@ -1,0 +1,5 @@
+"""What workers with the settings of this package find."""
+
+from tests.canvas.arithmetic import declare
+
+declare()

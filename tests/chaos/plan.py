@@ -1,0 +1,269 @@
+"""What a seed stands for: every job, every transaction, every fault, in their order.
+
+A run is a row of steps. Each step hands its transactions to the enqueuing processes and begins its
+fault a moment later, so that the fault meets work. Only the timing of the processes is not the
+seed's: who gets a job, and what it is doing when the fault strikes.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+TENANTS = ("acme", "lumen", "northwind", "zenith")
+#: Queue -> its share of the single jobs. The first two run in threads, the others in processes;
+#: notifications have the jobs that are enqueued in bulk, all short, so that they go in chunks.
+QUEUES = {"email": 0.4, "notifications": 0.0, "pdf": 0.35, "inventory": 0.25}
+#: The largest transaction, in jobs.
+LARGEST_UNIT = 5
+#: Of the transactions, how many are rolled back, and how many enqueue in bulk.
+ROLLED_BACK, BULK = 0.06, 0.06
+FEWEST_IN_BULK, MOST_IN_BULK = 6, 30
+_EFFECTS = {"chaos.effect", "chaos.atomic_effect", "chaos.narrow_effect"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedJob:
+    """One job to enqueue, and by that how it must end."""
+
+    key: int
+    task: str = "chaos.effect"
+    queue: str = "email"
+    tenant: str = ""
+    priority: int = 2
+    sleep_ms: int = 0
+    fail_times: int = 0
+    permanent: bool = False
+    #: Seconds before it is due.
+    delay: float = 0.0
+    #: Its row loses an argument that the task needs: the payload of an older release.
+    old_shape: bool = False
+
+    @property
+    def reasons(self) -> frozenset[str]:
+        """Why it may be dead in the end; nothing: it must have succeeded."""
+        if self.permanent or self.old_shape:
+            return frozenset({"permanent"})
+        if self.task == "chaos.hopeless":
+            return frozenset({"exhausted", "crashed"})
+        if self.task == "chaos.poison":
+            return frozenset({"crashed"})
+        return frozenset()
+
+    @property
+    def atomic(self) -> bool:
+        """Whether its effect happens exactly once."""
+        return self.task in {"chaos.atomic_effect", "chaos.bulk_effect"}
+
+    def arguments(self) -> dict[str, Any]:
+        """Return what its task is called with."""
+        told: dict[str, Any] = {"key": self.key}
+        if self.task != "chaos.poison":
+            told["sleep_ms"] = self.sleep_ms
+        if self.task in _EFFECTS:
+            told |= {"fail_times": self.fail_times, "permanent": self.permanent}
+        return told
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unit:
+    """One transaction: its jobs, and how it ends."""
+
+    number: int
+    jobs: list[PlannedJob]
+    rolls_back: bool = False
+    #: The process dies between the commit and the publishing.
+    dies: bool = False
+    #: All at once: jobs of one task, queue and tenant.
+    bulk: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what the enqueuing process is told."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, told: dict[str, Any]) -> "Unit":
+        """Read what :meth:`as_json` wrote."""
+        return cls(**{**told, "jobs": [PlannedJob(**job) for job in told["jobs"]]})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """Some transactions, and the fault that meets them."""
+
+    number: int
+    fault: str
+    #: Of the fault's own choices.
+    seed: str
+    #: Seconds between the transactions' handing over and the fault.
+    pause: float
+    #: All is calm before and after it: what it measures is the fault's alone.
+    alone: bool
+    units: list[Unit] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """All of a run."""
+
+    seed: int
+    steps: list[Step]
+
+    def jobs(self) -> dict[int, PlannedJob]:
+        """Return the jobs that will be committed, by their keys."""
+        units = [unit for step in self.steps for unit in step.units if not unit.rolls_back]
+        return {job.key: job for unit in units for job in unit.jobs}
+
+
+def make(
+    seed: int,
+    *,
+    jobs: int,
+    faults: int,
+    kinds: dict[str, int],
+    crowds: Sequence[str] = (),
+    alone: Sequence[str] = (),
+) -> Plan:
+    """Plan ``jobs`` jobs and ``faults`` faults.
+
+    ``kinds`` are the faults to draw from, with their weights; the faults of ``crowds`` meet more
+    jobs than the others. Those of ``alone`` come first, once each.
+    """
+    chance = random.Random(seed)
+    calm = chance.sample(sorted(alone), len(alone))[:faults]
+    order = calm + _faults(chance, faults - len(calm), kinds, missing=set(kinds) - {*calm})
+    shares = [3.0 if kind in crowds else 1.0 for kind in order]
+    maker = _Maker(chance)
+    steps = []
+    for number, kind in enumerate(order):
+        # What is left is shared among the steps that are left: the total comes out even.
+        wanted = round((jobs - maker.committed) * shares[number] / sum(shares[number:]))
+        units = maker.units(wanted, kind)
+        steps.append(
+            Step(
+                number=number,
+                fault=kind,
+                seed=f"{seed}/{number}/{kind}",
+                pause=chance.choice((0.0, 0.05, 0.15, 0.4)),
+                alone=number < len(calm),
+                units=units,
+            )
+        )
+    return Plan(seed=seed, steps=steps)
+
+
+def _faults(
+    chance: random.Random, count: int, kinds: dict[str, int], *, missing: set[str]
+) -> list[str]:
+    """Return the faults in their order: each that is missing once at least, the rest by weight."""
+    names = sorted(kinds)
+    drawn = chance.sample(sorted(missing), min(count, len(missing)))
+    more = count - len(drawn)
+    drawn += chance.choices(names, [kinds[name] for name in names], k=more)
+    chance.shuffle(drawn)
+    return drawn
+
+
+class _Maker:
+    """Draws jobs, and numbers them."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self._chance = chance
+        self._keys = 0
+        self._units = 0
+        self.committed = 0
+
+    def units(self, wanted: int, fault: str) -> list[Unit]:
+        """Return the transactions of a step, with ``wanted`` jobs that are committed."""
+        chance, units, left = self._chance, list[Unit](), wanted
+        special = self._special(fault)
+        if special is not None and left > 0:
+            left -= 1
+            units.append(self._unit([special]))
+        while left > 0:
+            if left >= FEWEST_IN_BULK and chance.random() < BULK:
+                units.append(self._bulk(min(left, chance.randint(FEWEST_IN_BULK, MOST_IN_BULK))))
+                left -= len(units[-1].jobs)
+                continue
+            size = min(left, chance.randint(1, LARGEST_UNIT))
+            if chance.random() < ROLLED_BACK:
+                units.append(self._unit([self._job() for _ in range(size)], rolls_back=True))
+                continue
+            left -= size
+            units.append(self._unit([self._job() for _ in range(size)]))
+        chance.shuffle(units)
+        if fault == "enqueuer_killed_before_publishing" and wanted:
+            place = next(place for place, unit in enumerate(units) if not unit.rolls_back)
+            chosen = units[place]
+            units[place] = replace(chosen, dies=True)
+        self.committed += wanted
+        return units
+
+    def _unit(
+        self, jobs: list[PlannedJob], *, rolls_back: bool = False, bulk: bool = False
+    ) -> Unit:
+        self._units += 1
+        return Unit(number=self._units, jobs=jobs, rolls_back=rolls_back, bulk=bulk)
+
+    def _bulk(self, size: int) -> Unit:
+        task = self._chance.choice(("chaos.effect", "chaos.bulk_effect"))
+        tenant = self._chance.choice(TENANTS)
+        jobs = [
+            PlannedJob(
+                key=self._key(),
+                task=task,
+                queue="notifications",
+                tenant=tenant,
+                sleep_ms=self._chance.randint(0, 4),
+            )
+            for _ in range(size)
+        ]
+        return self._unit(jobs, bulk=True)
+
+    def _key(self) -> int:
+        self._keys += 1
+        return self._keys
+
+    def _special(self, fault: str) -> PlannedJob | None:
+        if fault == "old_payload":
+            return PlannedJob(key=self._key(), queue="email", tenant="acme", old_shape=True)
+        if fault == "task_of_tomorrow":
+            task = "chaos.effect_of_tomorrow"
+            return PlannedJob(key=self._key(), task=task, tenant="acme", sleep_ms=20)
+        return None
+
+    def _job(self) -> PlannedJob:
+        chance = self._chance
+        queue = chance.choices(list(QUEUES), list(QUEUES.values()))[0]
+        tenant = chance.choice(TENANTS)
+        fate = chance.random()
+        if fate < 0.003:
+            where = chance.choice(("pdf", "inventory"))  # a thread would take its worker along
+            return PlannedJob(key=self._key(), task="chaos.poison", queue=where, tenant=tenant)
+        job: dict[str, Any] = {
+            "key": self._key(),
+            "queue": queue,
+            "tenant": tenant,
+            "priority": chance.choices((0, 1, 2, 3), (1, 2, 10, 3))[0],
+            "sleep_ms": chance.choices(
+                (
+                    chance.randint(2, 30),
+                    chance.randint(50, 400),
+                    chance.randint(500, 2_000),
+                    chance.randint(2_000, 4_000),
+                ),
+                (30, 52, 15, 3),
+            )[0],
+            "delay": chance.choices((0.0, round(chance.uniform(0.5, 4.0), 2)), (9, 1))[0],
+        }
+        if fate < 0.008:
+            return PlannedJob(**job | {"task": "chaos.hopeless"})
+        job["task"] = chance.choice(("chaos.effect", "chaos.atomic_effect"))
+        if fate < 0.02:
+            return PlannedJob(**job | {"permanent": True})
+        if fate < 0.14:
+            return PlannedJob(**job | {"fail_times": chance.randint(1, 2)})
+        if fate < 0.20:
+            short = {"task": "chaos.narrow_effect", "sleep_ms": chance.randint(2, 200)}
+            return PlannedJob(**job | short)
+        return PlannedJob(**job)

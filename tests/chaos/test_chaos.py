@@ -1,0 +1,53 @@
+"""``make chaos`` in small: a few dozen jobs through one fault of most kinds."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.processes
+ROOT = Path(__file__).resolve().parents[2]
+FAULTS = [
+    "backends_terminated",
+    "celery_killed",
+    "child_killed",
+    "enqueuer_killed_before_publishing",
+    "host_killed",
+    "keeper_killed",
+    "messages_doubled",
+    "old_payload",
+    "postgres_restarted",
+    "settlement_terminated",
+    "valkey_flushed",
+    "valkey_restarted",
+]
+
+
+def test_jobs_come_through_a_dozen_faults_with_nothing_lost_doubled_or_stuck(
+    tmp_path: Path,
+) -> None:
+    report = tmp_path / "report.json"
+    command = [sys.executable, "-m", "tests.chaos", "--jobs", "72", "--faults", str(len(FAULTS))]
+    command += [
+        "--seed",
+        "3",
+        "--minutes",
+        "0.3",
+        "--no-alone",
+        "--report",
+        str(report),
+        "--only",
+        *FAULTS,
+    ]
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.chaos.settings"}
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=200
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    told = json.loads(report.read_text())
+    assert told["jobs"] == 72
+    assert told["faults"] == len(FAULTS)
+    assert (told["lost"], told["duplicated"], told["stuck"], told["other"]) == (0, 0, 0, 0)

@@ -1,0 +1,3 @@
+"""No pages: Django's checks of a starting worker look for them."""
+
+urlpatterns: list[object] = []

@@ -1,0 +1,82 @@
+"""What is true of every job at every moment, whatever happened: read off the tables alone."""
+
+from collections import Counter
+
+from jobs.states import FINAL, TRANSITIONS, UNFINISHED, Move, State
+from tests.jobs.tables import Row, Tables
+
+#: What the audit log says of a job besides its moves: wishes and decisions of people.
+_REMARKS = {"cancel_requested", "replayed"}
+_MOVES = {str(move): move for move in Move}
+_STATUS = {State.SUCCEEDED: "SUCCESS", State.DEAD: "FAILURE", State.CANCELLED: "REVOKED"}
+_IN_LINE = {State.AVAILABLE, State.QUEUED}
+
+
+def check(tables: Tables) -> None:
+    """Fail when anything is not as it must always be."""
+    assert set(tables.told) <= set(tables.jobs), "a trace of a job that was rolled back"
+    for row in tables.jobs.values():
+        told = tables.told.get(row.id, [])
+        state = State(row.state)
+        what = f"{row}, told {told}, attempts {tables.attempts.get(row.id)}"
+        assert state in states_after(told), f"the audit log leads elsewhere: {what}"
+        assert (row.lease is not None) == (state == State.RUNNING), what
+        assert (row.finished_at is not None) == (state in FINAL), what
+        _check_attempts(tables, row, told, what)
+        assert (row.id in tables.letters) == (state == State.DEAD), f"dead letter: {what}"
+        _check_result(tables, row, told, what)
+        if row.parked:
+            assert state == State.AVAILABLE, what
+            assert row.gate in row.gates, what
+        if state in _IN_LINE:
+            assert row.scheduled_at <= tables.now, f"in line before its time: {what}"
+    keys = Counter(
+        row.unique_key for row in tables.jobs.values() if row.unique_key and row.state in UNFINISHED
+    )
+    assert not [key for key, times in keys.items() if times > 1], f"twins: {keys}"
+
+
+def states_after(told: list[str]) -> set[State]:
+    """Return the states that the audit entries of a job lead to by the table of moves."""
+    states: set[State] = set()
+    for place, action in enumerate(told):
+        if action in _REMARKS or (action == Move.DISCARDED and states == {State.DEAD}):
+            continue  # a decision about a dead letter has the name of a move
+        starts, ends = TRANSITIONS[_MOVES[action]]
+        assert bool(starts) == bool(place), f"{action} at place {place} of {told}"
+        assert not starts or states & starts, f"{action} after {states}: {told}"
+        states = set(ends)
+    return states
+
+
+def _check_attempts(tables: Tables, row: Row, told: list[str], what: str) -> None:
+    """Attempts are numbered without a gap: one for each claim that was settled."""
+    attempts = tables.attempts.get(row.id, [])
+    settled = row.attempt - (row.state == State.RUNNING)
+    assert [number for number, _ in attempts] == list(range(1, settled + 1)), what
+    assert told.count(Move.CLAIMED) == row.attempt, what
+    outcomes = Counter(outcome for _, outcome in attempts)
+    assert outcomes["failed"] == row.failures, what
+    assert outcomes["crashed"] == row.crashes, what
+    assert row.failures + row.crashes <= row.max_attempts, what
+
+
+def _check_result(tables: Tables, row: Row, told: list[str], what: str) -> None:
+    """Celery's results say what the row says, as soon as an attempt was settled."""
+    status = tables.statuses.get(row.id)
+    if row.id not in tables.attempts:
+        assert status is None, f"{status}: {what}"
+    elif row.state in FINAL and _ended_by_settlement(told):
+        assert status == _STATUS[State(row.state)], f"{status}: {what}"
+    else:
+        # So, too, when it was cancelled or expired between two attempts.
+        assert status == "RETRY", f"{status}: {what}"
+
+
+def _ended_by_settlement(told: list[str]) -> bool:
+    moves = [action for action in told if action in _MOVES]
+    while moves and State.RUNNING not in states_after(moves[:-1]):
+        # A decision about a dead letter is no move, though it has the name of one.
+        if moves.pop() != Move.DISCARDED:
+            return False
+    return True

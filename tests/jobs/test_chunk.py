@@ -1,0 +1,155 @@
+"""Chunks: short jobs are carried together, and none waits behind a long one."""
+
+import time
+from threading import Event
+
+import pytest
+
+from jobs import job_task, transitions
+from jobs.chunk import PATIENCE
+from jobs.errors import PermanentError
+from jobs.executor import take_turn
+from jobs.models import Attempt, AuditEntry, Job, ProbeRun
+from jobs.pace import MOST, Pace, pace
+from jobs.tasks import probe
+from tests.conftest import Live, wait_until
+
+QUEUE = "reports"
+
+
+@pytest.fixture(autouse=True)
+def chunks_of_ten() -> None:
+    pace._sizes[QUEUE] = 10
+
+
+@pytest.mark.django_db
+def test_every_job_of_a_chunk_has_its_own_attempt_result_and_audit_trail() -> None:
+    @job_task(name="tests.mixed", queue=QUEUE)
+    def mixed(*, number: int) -> int:
+        if number == 1:
+            raise PermanentError("no")
+        if number == 2:
+            raise ValueError("again")
+        return number * 10
+
+    ids = mixed.enqueue_many([{"number": number} for number in range(4)])
+    ended = {settlement.id: settlement.state for settlement in take_turn(QUEUE, worker=None)}
+    assert [ended[id_] for id_ in ids] == ["succeeded", "dead", "scheduled", "succeeded"]
+    jobs = list(Job.objects.order_by("seat"))
+    assert [job.result for job in jobs] == [0, None, None, 30]
+    assert Attempt.objects.count() == 4
+    for job in jobs:
+        trail = AuditEntry.objects.filter(subject_id=str(job.id)).order_by("id")
+        assert [entry.action for entry in trail][:2] == ["job.enqueued", "job.claimed"]
+        assert len(trail) == 3
+
+
+@pytest.mark.django_db
+def test_an_attempt_lasts_as_long_as_its_own_body_did() -> None:
+    @job_task(name="tests.slower", queue=QUEUE)
+    def slower(*, seconds: float) -> None:
+        time.sleep(seconds)
+
+    slower.enqueue_many([{"seconds": 0.1}, {"seconds": 0.0}])
+    list(take_turn(QUEUE, worker=None))
+    long, short = Attempt.objects.order_by("started_at")
+    assert 0.09 < (long.finished_at - long.started_at).total_seconds() < 1
+    assert (short.finished_at - short.started_at).total_seconds() < 0.09
+    assert short.started_at >= long.finished_at
+
+
+@pytest.mark.processes
+def test_what_stands_behind_a_long_job_is_given_back_and_what_was_done_before_is_written(
+    live: Live,
+) -> None:
+    seen, state = Event(), {}
+
+    @job_task(name="tests.three", queue=QUEUE)
+    def three(*, name: str) -> None:
+        if name == "long":
+            # The watchdog works beside us: we see it in the table.
+            wait_until(lambda: states()["short"] == "succeeded", within=10)
+            wait_until(lambda: states()["behind"] == "available", within=10)
+            state.update(states())
+            seen.set()
+
+    def states() -> dict[str, str]:
+        return dict(Job.objects.values_list("payload__name", "state"))
+
+    three.enqueue_many([{"name": name} for name in ("short", "long", "behind")])
+    began = time.monotonic()
+    turn = take_turn(QUEUE, worker=None)
+    assert next(turn) is not None
+    assert seen.is_set()
+    assert time.monotonic() - began > PATIENCE
+    assert state == {"short": "succeeded", "long": "running", "behind": "available"}
+    behind = Job.objects.get(payload__name="behind")
+    assert (behind.attempt, behind.failures, behind.crashes) in {(1, 0, 0), (2, 0, 0)}
+    list(turn)
+    assert set(Attempt.objects.values_list("outcome", flat=True)) == {"succeeded", "released"}
+
+
+@pytest.mark.django_db
+def test_a_job_that_killed_a_worker_runs_with_no_other_in_its_hands() -> None:
+    for label in ("a", "killer", "b"):
+        probe.using(queue=QUEUE).enqueue(label=label)
+    Job.objects.filter(payload__label="killer").update(crashes=1, failures=0)
+    turn = take_turn(QUEUE, worker=None)
+    first = [next(turn), next(turn)]
+    labels = [Job.objects.get(id=one.id).payload["label"] for one in first]
+    assert labels == ["a", "killer"]
+    assert Job.objects.get(payload__label="b").state in {"available", "running", "succeeded"}
+    assert Attempt.objects.filter(job__payload__label="b", outcome="released").count() == 1
+    list(turn)
+
+
+@pytest.mark.processes
+def test_an_outcome_that_cannot_be_written_does_not_keep_the_others_from_it(live: Live) -> None:
+    written = transitions.settle
+
+    def refuse_bad(settlements, **options):  # type: ignore[no-untyped-def]
+        if any(one.result == "bad" for one in settlements):
+            raise ValueError("the database refuses this")
+        return written(settlements, **options)
+
+    @job_task(name="tests.saying", queue=QUEUE)
+    def saying(*, word: str) -> str:
+        return word
+
+    saying.enqueue_many([{"word": word} for word in ("good", "bad", "fine")])
+    transitions.settle = refuse_bad
+    try:
+        list(take_turn(QUEUE, worker=None))
+    finally:
+        transitions.settle = written
+    kept = dict(Job.objects.values_list("payload__word", "state"))
+    assert kept == {"good": "succeeded", "bad": "scheduled", "fine": "succeeded"}
+
+
+@pytest.mark.django_db
+def test_a_turn_goes_on_until_nothing_is_due() -> None:
+    probe.enqueue_many([{"label": "x"}] * 35, probe.using(queue=QUEUE).options)
+    assert len(list(take_turn(QUEUE, worker=None, seconds=30))) == 35
+    assert ProbeRun.objects.count() == 35
+
+
+@pytest.mark.django_db
+def test_a_turn_that_is_over_leaves_the_rest_to_the_next_message() -> None:
+    probe.enqueue_many([{"label": "x"}] * 35, probe.using(queue=QUEUE).options)
+    ran = len(list(take_turn(QUEUE, worker=None, seconds=0)))
+    assert 0 < ran < 35
+    assert Job.objects.filter(state="queued").count() == 35 - ran
+
+
+def test_claims_grow_while_jobs_are_short_and_shrink_at_once_when_they_are_not() -> None:
+    learning = Pace()
+    assert learning.jobs_at_once("q") == 1
+    sizes = []
+    for _ in range(8):
+        learning.learn("q", 0.0001)
+        sizes.append(learning.jobs_at_once("q"))
+    assert sizes == [2, 4, 8, 16, 32, 64, MOST, MOST]
+    learning.learn("q", 1.0)
+    assert learning.jobs_at_once("q") == 1
+    learning.learn("q", 0.01)
+    assert learning.jobs_at_once("q") == 1, "it is careful for a while"
