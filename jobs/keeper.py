@@ -22,6 +22,7 @@ from jobs.conf import jobs_settings
 from jobs.maintenance import enforcer, lifeline, strays
 from jobs.maintenance.outage import Outage
 from jobs.maintenance.stager import Stager
+from jobs.maintenance.watchman import Watchman
 from jobs.models import Worker
 
 log = structlog.get_logger(__name__)
@@ -45,8 +46,8 @@ class Keeper:
         self._stager = Stager(self._outage)
         self._celery: list[psutil.Process] = []
         self._beat_at = 0.0
+        self._watchman = Watchman(workers)
         self._strays_at = 0.0
-        self._stopped_since: dict[int, float] = {}
 
     def run(self) -> None:
         """Work until SIGTERM or SIGINT, then give back what the workers did not finish."""
@@ -128,6 +129,16 @@ class Keeper:
         if time.monotonic() >= self._strays_at:
             self._strays_at = time.monotonic() + _STRAYS_SECONDS
             strays.look_after()
+            if self._stager.broker_is_up:
+                for worker in self._watchman.deaf_workers():
+                    self._end_celery_of(worker)
+
+    def _end_celery_of(self, worker: UUID) -> None:
+        """Kill the Celery worker, whose supervisor starts another."""
+        for process in self._celery:
+            with suppress(psutil.Error):
+                if any(worker.hex[:8] in word for word in process.cmdline()):
+                    process.kill()
 
     def _is_ours(self, pid: int) -> bool:
         """Say whether the process lives and belongs to us: a number may have been given anew."""

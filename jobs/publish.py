@@ -14,10 +14,7 @@ import structlog
 from celery import current_app
 from django.db import DatabaseError, connection, transaction
 from kombu import Connection
-from kombu.exceptions import (
-    BatchPublishError,  # type: ignore[attr-defined] # the stubs are older
-    OperationalError,
-)
+from kombu.exceptions import BatchPublishError, OperationalError  # type: ignore[attr-defined]
 from kombu.pools import producers
 from redis import RedisError
 

@@ -53,6 +53,7 @@ class JobTask(CeleryTask, Generic[P, R]):
     """A task. Calling it runs its body at once, as any function; enqueueing makes a job."""
 
     abstract = True
+    Strategy = "jobs.strategy:strategy"
     definition: Definition
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job:

@@ -11,7 +11,6 @@ import json
 import os
 import socket
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from datetime import timedelta
 from functools import cache
 from typing import Any
@@ -145,7 +144,7 @@ def insert(new: Sequence[NewJob], *, broker_is_up: bool = True) -> list[Inserted
         ), entries AS ({_AUDIT.format(actor="enqueued_by", move="'enqueued'", detail="NULL")})
         SELECT id, state, scheduled_at, enqueued_at, expires_at, seat FROM moved
     """
-    rows = [asdict(job) | {"place": place} for place, job in enumerate(new)]
+    rows = [vars(job) | {"place": place} for place, job in enumerate(new)]
     return [
         Inserted(
             id=row[0],
@@ -198,7 +197,7 @@ def insert_dead(new: Sequence[tuple[NewJob, Exception]]) -> list[UUID]:
         SELECT id FROM moved
     """
     rows = [
-        asdict(job) | {"error_type": type(error).__name__[:200], "error": _keepable(str(error))}
+        vars(job) | {"error_type": type(error).__name__[:200], "error": _keepable(str(error))}
         for job, error in new
     ]
     return [row[0] for row in fetch(sql, [json.dumps(rows)])]

@@ -74,27 +74,35 @@ def placement(weave: Weave, task: str, options: Mapping[str, Any]) -> Placement:
     # The number is what makes a part of a group: the body of a chord is told the group's id, too.
     index = options.get("group_index")
     canvas: dict[str, Any] = {
-        name: [signatures.plain(item) for item in signatures.listed(options.get(name))]
+        name: _followers(weave, task, signatures.listed(options.get(name)))
         for name in ("chain", "link", "link_error")
         if options.get(name)
     }
     if options.get("chord") and index is not None:
         canvas["chord"] = True
     if stamped := options.get("stamped_headers"):
-        canvas["stamps"] = {name: options.get(name) for name in stamped}
+        canvas["stamps"] = kept(task, {name: options.get(name) for name in stamped})
     return Placement(
         root_id=weave.root_id,
         parent_id=weave.parent_id,
         group_id=options.get("group_id") if index is not None else None,
         group_index=index,
-        canvas=kept(task, canvas) if canvas else None,
+        canvas=canvas or None,
     )
 
 
-def kept(task: str, canvas: Any) -> dict[str, Any]:
+def _followers(weave: Weave, task: str, followers: list[Any]) -> list[Any]:
+    # What comes from a row as it is, such as the rest of a long chain, was looked through before.
+    if weave.continues and all(type(follower) is dict for follower in followers):
+        return followers
+    told: list[Any] = kept(task, [signatures.plain(follower) for follower in followers])
+    return told
+
+
+def kept(task: str, canvas: Any) -> Any:
     """Return what is to follow ``task`` as a row keeps it; raises :class:`InvalidPayload`."""
     try:
-        plain: dict[str, Any] = payload.jsonable(canvas)
+        plain = payload.jsonable(canvas)
     except (ValueError, TypeError) as error:
         raise InvalidPayload(task, {"canvas": f"what follows: {error}"}) from None
     if (size := payload.size_of(plain)) > PASSED_ON_LIMIT:

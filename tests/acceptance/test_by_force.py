@@ -50,6 +50,7 @@ def test_a_job_that_outlives_its_hard_limit_is_ended_with_its_process(live: Live
     pid = Job.objects.get(id=job.id).pid
     Job.objects.filter(id=job.id).update(timeout=0)
     attempt = wait_until(lambda: Attempt.objects.filter(job=job).first())
+    assert attempt is not None
     assert attempt.outcome == "crashed"
     assert "hard time limit" in attempt.error
     assert pid is not None

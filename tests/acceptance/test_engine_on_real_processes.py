@@ -140,6 +140,20 @@ def test_the_same_message_delivered_twice_runs_once(live: Live) -> None:
     assert Attempt.objects.filter(job__in=jobs).count() == 20
 
 
+def test_a_broken_message_is_dropped_and_the_worker_goes_on(live: Live) -> None:
+    first = probe.using(queue="email").enqueue(label="whole")
+    (whole,) = live.redis.lrange("email", 0, -1)
+    for body in (None, "", "bm8="):
+        broken = json.loads(whole) | {"body": body}
+        live.redis.lpush("email", json.dumps(broken))
+    worker = live.worker("email", **QUICK)
+    wait_until(lambda: state_of(first) == State.SUCCEEDED)
+    celery = [child.pid for child in psutil.Process(worker.pid).children()]
+    after = probe.using(queue="email").enqueue(label="after")
+    wait_until(lambda: state_of(after) == State.SUCCEEDED)
+    assert [child.pid for child in psutil.Process(worker.pid).children()] == celery
+
+
 def test_lost_messages_are_published_again(live: Live) -> None:
     jobs = [probe.using(queue="email").enqueue(label="lost") for _ in range(5)]
     live.redis.flushall()

@@ -75,6 +75,7 @@ def test_while_redis_is_frozen_work_goes_on_and_afterwards_the_books_balance(liv
         wait_until(lambda: unfinished() == 0, within=60)
         assert ProbeRun.objects.filter(label="meanwhile").count() == 10
     told = wait_until(lambda: AuditEntry.objects.filter(action="broker.outage_over").first())
+    assert told is not None
     assert told.detail is not None
     assert told.detail["enqueued"] >= 9
     assert told.detail["run"] >= 9

@@ -132,7 +132,10 @@ def make(
     chance = random.Random(seed)
     calm = chance.sample(sorted(alone), len(alone))[:faults]
     order = calm + _faults(chance, faults - len(calm), kinds, missing=set(kinds) - {*calm})
-    shares = [3.0 if kind in crowds else 1.0 for kind in order]
+    shares = [
+        3.0 if kind in crowds else 2.0 if number < len(calm) else 1.0
+        for number, kind in enumerate(order)
+    ]
     maker = _Maker(chance)
     steps = []
     for number, kind in enumerate(order):
@@ -144,7 +147,7 @@ def make(
                 number=number,
                 fault=kind,
                 seed=f"{seed}/{number}/{kind}",
-                pause=chance.choice((0.0, 0.05, 0.15, 0.4)),
+                pause=0.3 if number < len(calm) else chance.choice((0.0, 0.05, 0.15, 0.4)),
                 alone=number < len(calm),
                 units=units,
             )
@@ -180,6 +183,11 @@ class _Maker:
         if special is not None and left > 0:
             left -= 1
             units.append(self._unit([special]))
+        if fault == "enqueuer_killed_before_publishing" and left > 0:
+            size = min(left, LARGEST_UNIT)
+            left -= size
+            due = [replace(self._job(), delay=0.0) for _ in range(size)]
+            units.append(replace(self._unit(due), dies=True))
         while left > 0:
             if left >= FEWEST_IN_BULK and chance.random() < BULK:
                 units.append(self._bulk(min(left, chance.randint(FEWEST_IN_BULK, MOST_IN_BULK))))
@@ -192,10 +200,6 @@ class _Maker:
             left -= size
             units.append(self._unit([self._job() for _ in range(size)]))
         chance.shuffle(units)
-        if fault == "enqueuer_killed_before_publishing" and wanted:
-            place = next(place for place, unit in enumerate(units) if not unit.rolls_back)
-            chosen = units[place]
-            units[place] = replace(chosen, dies=True)
         self.committed += wanted
         return units
 

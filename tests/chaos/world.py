@@ -113,7 +113,7 @@ class World:
 
     def until_busy(self, processes: Callable[[], list[psutil.Process]]) -> Iterator[float]:
         """Wait a moment until one of the processes runs a job: it is to be hit at work."""
-        for _ in range(25):
+        for _ in range(50):
             if self.busy([process.pid for process in processes()]):
                 return
             yield LOOK

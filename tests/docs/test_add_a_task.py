@@ -1,69 +1,34 @@
 """The code of docs/how-to/add-a-task.md, run as it stands there."""
 
-import importlib
 import re
 import shlex
 import sys
-import types
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from celery import current_app
 from django.core.management import call_command
 
 from inventory.models import Warehouse
 from inventory.services import ensure_default_warehouse
 from jobs.models import AuditEntry, Job
 from jobs.task import registry
+from tests.docs.page_code import HOW_TO, blocks, code_added, paths
 from tests.tenants.builders import make_tenant
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "add-a-task.md"
+PAGE = HOW_TO / "add-a-task.md"
 TASK = "inventory.close_warehouse"
-
-
-def blocks(language: str) -> list[str]:
-    """Return the page's code in this language."""
-    found: list[str] = re.findall(
-        rf"^```{language}\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL
-    )
-    return found
-
-
-def module_for(path: str) -> types.ModuleType:
-    """Return the module that a block belongs to: a real one, or a new one for the page's tests."""
-    name = path.removesuffix(".py").replace("/", ".")
-    if name.startswith("tests."):
-        return types.ModuleType(name)
-    return importlib.import_module(name)
 
 
 @pytest.fixture
 def added() -> Iterator[dict[str, Any]]:
     """Add the page's code to the modules it names; take it out again afterwards."""
-    assert TASK not in registry(), "the page adds a task that exists"
-    kept: list[tuple[types.ModuleType, dict[str, Any]]] = []
-    names: dict[str, Any] = {}
-    try:
-        for block in blocks("python"):
-            path = block.splitlines()[0].removeprefix("# ")
-            module = module_for(path)
-            kept.append((module, dict(vars(module))))
-            exec(compile(block, path, "exec"), vars(module))
-            names |= vars(module)
+    with code_added(PAGE, TASK) as names:
         yield names
-    finally:
-        for module, before in reversed(kept):
-            vars(module).clear()
-            vars(module).update(before)
-        registry().pop(TASK, None)
-        current_app.tasks.pop(TASK, None)
 
 
 def test_the_page_has_a_service_a_task_a_helper_and_a_test() -> None:
-    paths = [block.splitlines()[0].removeprefix("# ") for block in blocks("python")]
-    assert paths == [
+    assert paths(PAGE) == [
         "inventory/services.py",
         "inventory/tasks.py",
         "inventory/task_helpers.py",
@@ -73,7 +38,7 @@ def test_the_page_has_a_service_a_task_a_helper_and_a_test() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    re.findall(r"^def (test_\w+)", "".join(blocks("python")), re.MULTILINE),
+    re.findall(r"^def (test_\w+)", "".join(blocks(PAGE, "python")), re.MULTILINE),
 )
 @pytest.mark.django_db
 def test_the_tests_of_the_page_pass(name: str, added: dict[str, Any]) -> None:
@@ -85,7 +50,7 @@ def test_the_tests_of_the_page_pass(name: str, added: dict[str, Any]) -> None:
 def test_the_command_of_the_page_runs_the_task(added: dict[str, Any]) -> None:
     warehouse = ensure_default_warehouse(make_tenant(slug="acme"))
     (command,) = re.findall(
-        r"^\$ \S+python manage\.py (.*)$", "".join(blocks("console")), re.MULTILINE
+        r"^\$ \S+python manage\.py (.*)$", "".join(blocks(PAGE, "console")), re.MULTILINE
     )
     call_command(*shlex.split(command))
     job = Job.objects.get(task=TASK)

@@ -114,7 +114,9 @@ def test_secrets_are_sealed_each_for_itself() -> None:
     for id_, word in zip(ids, ("marlin", "swordfish"), strict=True):
         job = Job.objects.get(id=id_)
         assert word not in job.payload["password"]
-        values, _ = unseal(secretive.definition.arguments, job.task, job.payload, job.secrets)
+        values, _ = unseal(
+            secretive.definition.arguments, job.task, job.payload, bytes(job.secrets or b"")
+        )
         assert values["password"].get_secret_value() == word
 
 

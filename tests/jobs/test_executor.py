@@ -21,6 +21,7 @@ from jobs.errors import Discard, InvalidPayload, LeaseLost, PermanentError, Retr
 from jobs.executor import JobFailed, answer_message, carry, take_turn
 from jobs.models import Attempt, AuditEntry, DeadLetter, Job, Priority, QueueState
 from jobs.queues import QUEUES
+from jobs.records import Settlement
 from jobs.states import Move, State
 from jobs.task import JobTask
 from jobs.tasks import probe
@@ -367,9 +368,7 @@ def test_a_body_that_outlived_its_lease_changes_nothing_by_its_end(atomic: bool)
         running = current_job()
         assert running is not None
         if attempt == 1:
-            taken = transitions.Settlement(
-                id=running.id, lease=running.lease, move=Move.CRASHED, crashes=1
-            )
+            taken = Settlement(id=running.id, lease=running.lease, move=Move.CRASHED, crashes=1)
             if not atomic:  # the lifeline, meanwhile; seen from inside it would be rolled back
                 transitions.settle([taken])
                 after.append(everything_about(running.id))
@@ -390,9 +389,7 @@ def test_a_zombie_s_atomic_work_is_rolled_back_with_its_settlement(live: Live) -
         if attempt == 1:
             running = current_job()
             assert running is not None
-            taken = transitions.Settlement(
-                id=running.id, lease=running.lease, move=Move.CRASHED, crashes=1
-            )
+            taken = Settlement(id=running.id, lease=running.lease, move=Move.CRASHED, crashes=1)
             assert at_once(lambda: transitions.settle([taken])) == [{running.id}]
 
     job = failing_once(body, atomic=True).using(follows=[probe.step(label="next")]).enqueue()

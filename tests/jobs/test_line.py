@@ -1,8 +1,9 @@
 """Whose turn it is: priorities, fair turns, ageing, and what is left to others."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from functools import partial
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -192,21 +193,19 @@ def _claims(limit: int) -> Iterator[Claimed]:
 
 
 @pytest.mark.django_db
-def test_a_claim_reads_the_index_of_the_line_whatever_is_behind_it() -> None:
+def test_a_claim_reads_the_index_of_the_line_whatever_is_behind_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     probe.enqueue_many([{"label": "x"}] * 3_000, probe.using(queue=QUEUE).options)
     fetch("SELECT 1 FROM set_config('enable_seqscan', 'off', true)")
     plans: list[str] = []
 
-    def explain(sql: str, values: object) -> list[object]:
-        plans.extend(row[0] for row in fetch(f"EXPLAIN (ANALYZE, BUFFERS) {sql}", values))  # type: ignore[arg-type]
+    def explain(sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        plans.extend(row[0] for row in fetch(f"EXPLAIN (ANALYZE, BUFFERS) {sql}", values))
         return []
 
-    before = transitions.fetch
-    transitions.fetch = explain  # type: ignore[assignment]
-    try:
-        transitions.claim_next(QUEUE, 1, worker=uuid4(), tasks=["jobs.probe"])
-    finally:
-        transitions.fetch = before
+    monkeypatch.setattr("jobs.transitions.fetch", explain)
+    transitions.claim_next(QUEUE, 1, worker=uuid4(), tasks=["jobs.probe"])
     plan = "\n".join(plans)
     assert "jobs_job_due" in plan
     assert "Seq Scan on jobs_job" not in plan

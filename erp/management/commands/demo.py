@@ -167,7 +167,7 @@ class Command(BaseCommand):
         command = [sys.executable, str(Path(settings.BASE_DIR) / "manage.py"), "worker", "--all"]
         log = data_dir / "log" / "demo-worker.log"
         log.unlink(missing_ok=True)
-        worker = KeptChild(Child("worker", command, env=_WORKER_SETTINGS, log=log))
+        worker = KeptChild(Child("worker", command, env=_SETTINGS, log=log))
         process = worker.start(piped=False)
         try:
             yield
