@@ -1,6 +1,7 @@
 """The engine: knows no domain."""
 
 from django.apps import AppConfig
+from django.db.backends.signals import connection_created
 from django.utils.module_loading import autodiscover_modules
 
 
@@ -12,9 +13,10 @@ class JobsConfig(AppConfig):
 
     def ready(self) -> None:
         """Set logging up, register checks, teach Celery's canvas, and find every app's tasks."""
-        from jobs import checks, telemetry  # noqa: F401 - registers them
+        from jobs import checks, sql, telemetry  # noqa: F401 - registers them
         from jobs.canvas import teach_celery
 
+        connection_created.connect(sql.plan_once, dispatch_uid="jobs.sql.plan_once")
         telemetry.configure_logging()
         teach_celery()
         autodiscover_modules("tasks")

@@ -20,7 +20,7 @@ from jobs.breaker import breaker
 from jobs.context import current_context
 from jobs.definition import Options
 from jobs.enqueue import enqueue, gates_on, new_job
-from jobs.errors import InvalidPayload
+from jobs.errors import EnqueueError, InvalidPayload
 from jobs.payload import Sealed
 from jobs.publish import publish_after_commit
 from jobs.records import NewJob
@@ -47,6 +47,9 @@ def enqueue_many(
     task: "JobTask[Any, Any]", calls: Iterable[Mapping[str, Any]], options: Options
 ) -> list[UUID]:
     """Make a job of each call; see :meth:`jobs.task.JobTask.enqueue_many`."""
+    if options.follows:
+        name = task.definition.name
+        raise EnqueueError(f"{name}: nothing can follow jobs of a bulk; start a group of chains")
     context = current_context()
     correlation_id = context.correlation_id or uuid_utils.compat.uuid7().hex
     with transaction.atomic():

@@ -104,6 +104,18 @@ def as_workflow(signature: signatures.Signature, start: Callable[[], Any]) -> An
     return result
 
 
+def workflow_id_of(started: Any) -> str:
+    """Return the id of the workflow that a call of a canvas has started, by its result.
+
+    Raises:
+        LookupError: it was a single job, or nothing at all.
+    """
+    workflow_id = getattr(started, "workflow_id", None)
+    if workflow_id is None:
+        raise LookupError("This is no result of a chain, a group or a chord.")
+    return str(workflow_id)
+
+
 def add_group(group_id: str, results: Sequence[Any], body: signatures.Signature) -> None:
     """A chord starts: its parts are counted, and the last one's settlement starts the body."""
     weave = current_weave()

@@ -20,10 +20,10 @@ pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 5
 class JobsCelery(Celery):
     """A Celery application whose ``send_task`` is durable too: `celery call` and Flower use it."""
 
+    control_cls = "jobs.celery_control:JobsControl"
+
     def send_task(self, name: str, args: Any = None, kwargs: Any = None, **options: Any) -> Any:  # type: ignore[override]
-        """Make a job of it, when ``name`` is a task; the engine's own messages pass."""
-        if "dispatch" in (options.get("headers") or {}):
-            return super().send_task(name, args, kwargs, **options)
+        """Make a job of it; see :func:`jobs.canvas.send`."""
         self.loader.import_default_modules()
         from jobs.canvas import send
 

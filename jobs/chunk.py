@@ -15,7 +15,7 @@ from contextlib import contextmanager
 import structlog
 from django.db import DatabaseError, InterfaceError, connection
 
-from jobs import transitions
+from jobs import workflows
 from jobs.records import Claimed, Settlement
 from jobs.states import Move
 
@@ -72,7 +72,7 @@ class Chunk:
             left = list(self._jobs)
             self._jobs.clear()
         if left:
-            transitions.settle([_released(job) for job in left])
+            workflows.settle([_released(job) for job in left])
             log.info("jobs_given_back", jobs=len(left), queue=left[0].queue)
 
 

@@ -14,7 +14,7 @@ from django.db import transaction
 from jobs.queues import QUEUES
 
 if TYPE_CHECKING:
-    from jobs.publish import Message
+    from jobs.bell import Message
 
 log = structlog.get_logger(__name__)
 

@@ -109,9 +109,11 @@ def _parked() -> Metric:
     """Tell by the limit, not by its gates: a limit may have one for each address of a person."""
     waiting = selectors.parked_by_limit()
     family = GaugeMetricFamily(
-        "jobs_parked", "Due jobs that wait for this limit.", labels=("limit",)
+        "jobs_parked",
+        "Due jobs that wait for this limit, or for a worker that knows their task.",
+        labels=("limit",),
     )
-    for name in sorted(waiting.keys() | gates.declared().keys()):
+    for name in sorted({gates.UNKNOWN_TASK, *waiting, *gates.declared()}):
         family.add_metric((name,), waiting.get(name, 0))
     return family
 

@@ -3,34 +3,22 @@
 A message carries the id of the job that rings and its dispatch number, nothing else; the worker
 that takes it claims the job whose turn it is. A failed publish costs latency only: the jobs become
 ``available`` again, and the stager rings later. The caller waits for Redis no longer than the
-timeouts here, once, and then not at all while the breaker is open.
+timeouts of :mod:`jobs.bell`, once, and then not at all while the breaker is open.
 """
 
 from collections.abc import Sequence
-from functools import cache
-from uuid import UUID
 
 import structlog
-from celery import current_app
 from django.db import DatabaseError, connection, transaction
-from kombu import Connection
-from kombu.exceptions import BatchPublishError, OperationalError  # type: ignore[attr-defined]
-from kombu.pools import producers
 from redis import RedisError
 
-from jobs import transitions
+from jobs import bell, transitions
+from jobs.bell import Message
 from jobs.breaker import breaker
-from jobs.errors import UnknownTask
 from jobs.sql import fetch
-from jobs.task import get_task, registry
+from jobs.task import registry
 
 log = structlog.get_logger(__name__)
-
-#: (job id, task, queue, dispatch number)
-Message = tuple[UUID, str, str, int]
-
-#: Seconds for Redis to accept a connection, and to answer: of a publish, not of a worker's wait.
-CONNECT_TIMEOUT, ANSWER_TIMEOUT = 0.2, 0.4
 
 
 class _AfterCommit:
@@ -97,18 +85,10 @@ def _sent(messages: Sequence[Message], *, insist: bool) -> bool:
     if breaker.is_open and not insist:
         return False
     try:
-        link = _connection(str(current_app.conf.broker_url))
-        with producers[link].acquire(block=True, timeout=ANSWER_TIMEOUT) as producer:
-            if len(messages) == 1:
-                _send(messages[0], producer)
-            else:
-                with producer.batch():
-                    for message in messages:
-                        _send(message, producer)
+        known = [message for message in messages if _is_known(message)]
+        bell.ring(known, all_of_them=insist)
     except Exception as error:
-        expected = isinstance(
-            error, OperationalError | BatchPublishError | OSError | RedisError | TimeoutError
-        )
+        expected = isinstance(error, OSError | RedisError)
         log.warning(
             "publish_failed", jobs=len(messages), error=type(error).__name__, exc_info=not expected
         )
@@ -118,25 +98,12 @@ def _sent(messages: Sequence[Message], *, insist: bool) -> bool:
     return True
 
 
-@cache
-def _connection(url: str) -> Connection:
-    """Return what publishers of this process connect with; its timeouts are short."""
-    options = {
-        **current_app.conf.broker_transport_options,
-        "socket_connect_timeout": CONNECT_TIMEOUT,
-        "socket_timeout": ANSWER_TIMEOUT,
-        "max_retries": 0,
-    }
-    return Connection(url, transport_options=options, connect_timeout=CONNECT_TIMEOUT)
-
-
-def _send(message: Message, producer: object) -> None:
-    job_id, task, queue, dispatch = message
-    try:
-        get_task(task).publish(str(job_id), queue=queue, dispatch=dispatch, producer=producer)
-    except UnknownTask:
-        # A newer release enqueued it. Its workers know the task, and their stagers too.
-        log.warning("publish_skipped", job_id=str(job_id), task=task)
+def _is_known(message: Message) -> bool:
+    if message[1] in registry():
+        return True
+    # A newer release enqueued it. Its workers know the task, and their stagers too.
+    log.warning("publish_skipped", job_id=str(message[0]), task=message[1])
+    return False
 
 
 def _unpublish(messages: Sequence[Message]) -> None:

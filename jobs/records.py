@@ -1,6 +1,6 @@
 """What goes into the moves of :mod:`jobs.transitions`, and what comes out of them."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -117,7 +117,7 @@ class Settlement:
 
     def as_row(self) -> dict[str, Any]:
         """Return what ``settle`` sends to the database."""
-        return asdict(self) | {"state": self.state, "outcome": self.outcome}
+        return vars(self) | {"state": self.state, "outcome": self.outcome}
 
 
 _OUTCOMES = {

@@ -1,8 +1,9 @@
 """Statements of the hot path: bound by the server and prepared once for each connection.
 
 Django binds parameters into the text, so PostgreSQL would plan a statement anew each time; ours are
-planned once. Behind a pooler that changes the server connection between transactions they are not
-prepared, unless the pooler follows them (``DATABASE_TRANSACTION_POOLING``).
+planned once, whatever their parameters: each has one good plan, by an index. Behind a pooler that
+changes the server connection between transactions (``DATABASE_TRANSACTION_POOLING``) they are not
+prepared.
 """
 
 from collections.abc import Sequence
@@ -10,13 +11,31 @@ from typing import Any
 
 import psycopg
 from django.db import connection
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+
+def plan_once(connection: BaseDatabaseWrapper, **_: Any) -> None:
+    """Have the statements that are prepared on a new connection planned once (a signal handler)."""
+    if connection.vendor == "postgresql" and not _is_pooled(connection):
+        with connection.cursor() as cursor:
+            cursor.execute("SET plan_cache_mode = force_generic_plan")
+
+
+def _is_pooled(connection: BaseDatabaseWrapper) -> bool:
+    return bool(connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS"))
 
 
 class _PreparedCursor(psycopg.Cursor[tuple[Any, ...]]):
     def execute(self, query: Any, params: Any = None, **options: Any) -> "_PreparedCursor":
-        pooled = connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS")
-        options.setdefault("prepare", not pooled)
-        super().execute(query, params, **options)
+        if _is_pooled(connection):
+            super().execute(query, params, **options)
+            return self
+        # Django switches preparing off for its connections; on, it would be on for the ORM, too.
+        self.connection.prepare_threshold = 0
+        try:
+            super().execute(query, params, prepare=True, **options)
+        finally:
+            self.connection.prepare_threshold = None
         return self
 
 

@@ -148,21 +148,6 @@ class JobTask(CeleryTask, Generic[P, R]):
         with job_context(actor=f"schedule:{schedule}" if schedule else None):
             return apply(self, args or (), kwargs or {}, {**options, "task_id": task_id})
 
-    def publish(self, job_id: str, *, queue: str, dispatch: int, producer: Any = None) -> None:
-        """Put the job's id on its Redis queue: the doorbell. Nothing else is in the message."""
-        super().apply_async(  # type: ignore[call-arg] # the stubs lack some options
-            (),
-            {},
-            task_id=job_id,
-            queue=queue,
-            producer=producer,
-            retry=False,
-            headers={"dispatch": str(dispatch)},
-            argsrepr="",
-            kwargsrepr="",
-            ignore_result=True,
-        )
-
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the body; or, when a worker calls because of a message, carry the queue's jobs."""
         if self.request.called_directly or current_job() is not None:

@@ -24,6 +24,9 @@ from jobs.states import State
 from jobs.task import get_task
 from jobs.weave import Weave
 
+#: The "worker" of results that stand for jobs that were not started; the pruner knows them by it.
+NOT_STARTED = "not started"
+
 _FAIL = """
     UPDATE jobs_group
     SET failures = failures + 1, failed_at = COALESCE(failed_at, clock_timestamp())
@@ -174,6 +177,7 @@ def _never_start(followers: Iterable[signatures.Signature], cause: _Cause) -> No
             TaskResult(
                 task_id=task_id,
                 task_name=leaf["task"],
+                worker=NOT_STARTED,
                 status=cause.status,
                 content_type="application/json",
                 content_encoding="utf-8",

@@ -41,8 +41,8 @@ def start_next(settled: Iterable[tuple[Claimed, Settlement]]) -> None:
     go_on(job.id for job, _ in settled if job.leads_on)
 
 
-def settle(settlements: Sequence[Settlement], *, actor: str) -> set[UUID]:
-    """Record how attempts ended that others ran, and go on with their workflows, at once."""
+def settle(settlements: Sequence[Settlement], *, actor: str | None = None) -> set[UUID]:
+    """Record how attempts ended, as :func:`transitions.settle`, and go on with their workflows."""
     with transaction.atomic():
         settled = transitions.settle(settlements, actor=actor)
         go_on(settled)

@@ -21,6 +21,7 @@ from jobs.errors import Cancelled, RetryLater
 from jobs.maintenance.batches import BUDGET, Shift, bounded
 from jobs.maintenance.finished_jobs import Kind, delete_finished
 from jobs.states import State
+from jobs.workflow_failures import NOT_STARTED
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +61,12 @@ _LEFTOVERS = (
             t.created_at < now() - %(keep)s
             AND NOT EXISTS (SELECT 1 FROM jobs_job AS j WHERE j.root_id = t.id)
         """,
+    ),
+    Leftover(
+        name="results of what was not started",
+        table="django_celery_results_taskresult",
+        keep=_WEEK,
+        condition=f"t.worker = '{NOT_STARTED}' AND t.date_done < now() - %(keep)s",
     ),
     Leftover(
         name="rate counts",

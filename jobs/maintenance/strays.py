@@ -11,7 +11,7 @@ from datetime import timedelta
 import structlog
 from django.db import transaction
 
-from jobs import transitions
+from jobs import transitions, workflows
 from jobs.conf import jobs_settings
 from jobs.errors import PermanentError, UnknownTask
 from jobs.gates import UNKNOWN_TASK
@@ -87,7 +87,7 @@ def _bury(ids: list[object]) -> int:
         return 0
     with transaction.atomic():
         claimed = transitions.claim([str(id_) for id_ in ids], worker=None)
-        transitions.settle([_dead(job) for job in claimed], actor="keeper")
+        workflows.settle([_dead(job) for job in claimed], actor="keeper")
     for job in claimed:
         log.warning("job_of_unknown_task", job_id=str(job.id), task=job.task)
     return len(claimed)

@@ -148,8 +148,13 @@ def parked_by_limit() -> dict[str, int]:
 
 
 def gate_in_words(gate: str) -> str:
-    """Return what a gate lets through: ``email/rate/to: 20 in 3600 s for each to``."""
-    name = gate.partition("=")[0]
+    """Return what a gate lets through: ``email/rate/to: 20 in 3600 s for each to``.
+
+    Or why it is shut: jobs whose task no worker knows wait at a gate of their own.
+    """
+    name, _, key = gate.partition("=")
+    if name == gates.UNKNOWN_TASK:
+        return f"no living worker knows the task {key}"
     limit = gates.declared().get(name)
     if limit is None:
         return f"{name}: no longer declared"

@@ -12,6 +12,7 @@ _BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- /generated -->)",
 
 TABLES: dict[str, Callable[[], str]] = {
     "queues": registries.queues,
+    "limits": registries.limits,
     "schedules": registries.schedules,
     "states": registries.states,
     "tasks": registries.tasks,

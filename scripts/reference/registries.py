@@ -7,6 +7,7 @@ from typing import Any
 from erp.schedules import SCHEDULES
 from jobs.api.urls import api
 from jobs.definition import Definition
+from jobs.limits import Limit, described, name_of
 from jobs.models import Priority
 from jobs.queues import QUEUES
 from jobs.states import FINAL, TRANSITIONS, WAITING, State
@@ -64,6 +65,22 @@ def queues() -> str:
     )
 
 
+def limits() -> str:
+    """Return the table of the declared limits."""
+    owners: list[tuple[str, str, Iterable[Limit]]] = [
+        ("queue", queue.name, queue.limits) for queue in QUEUES.values()
+    ]
+    owners += [("task", name, task.definition.limits) for name, task in sorted(registry().items())]
+    return table(
+        ["limit", "declared by a", "what it lets through"],
+        (
+            [f"`{name_of(owner, limit)}`", kind, described(limit, limit.limit)]
+            for kind, owner, declared in owners
+            for limit in declared
+        ),
+    )
+
+
 def schedules() -> str:
     """Return the table of the schedules."""
     return table(
@@ -106,6 +123,16 @@ def _task(definition: Definition) -> str:
         facts.append(f"priority {definition.priority.label}")
     if definition.attempts:
         facts.append(f"{definition.attempts} attempts")
+    facts += [
+        f"limit `{name_of(definition.name, limit)}`: {described(limit, limit.limit)}"
+        for limit in definition.limits
+    ]
+    if definition.unique:
+        by = ", ".join(f"`{name}`" for name in definition.unique.by or ()) or "all arguments"
+        period = definition.unique.period
+        facts.append(f"unique by {by}" + (f" for {duration(period)}" if period else ""))
+    if definition.expires:
+        facts.append(f"expires after {duration(definition.expires)}")
     schema = definition.arguments.model_json_schema()
     required = set(schema.get("required", ()))
     rows = [

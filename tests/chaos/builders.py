@@ -49,7 +49,7 @@ def job(**differences: Any) -> JobRecord:
 
 def evidence(*jobs: JobRecord, outcome: str = "committed", **differences: Any) -> Evidence:
     """Return what these jobs left, with the transaction of the job ``a``."""
-    intents = [Intent(unit=1, jobs={"a": KEY}, outcome=outcome)]
+    intents = [Intent(unit=1, jobs={"a": KEY}, keys=[KEY], outcome=outcome)]
     return Evidence(jobs={one.id: one for one in jobs}, intents=intents, **differences)
 
 

@@ -119,7 +119,10 @@ class Driver:
         for unit in step.units:
             self._world.enqueuers[self._given % len(self._world.enqueuers)].give(unit)
             self._given += 1
-        self._wait(lambda: False, step.pause)
+        if step.alone:
+            self._wait(lambda: not any(one.undone() for one in self._world.enqueuers), FINAL_WITHIN)
+        else:
+            self._wait(lambda: False, step.pause)
         place = f"{step.number + 1}/{len(self._plan.steps)}{' alone' if step.alone else ''}"
         self._begin(step.fault, step.seed, place, alone=step.alone)
         if step.alone:
@@ -132,7 +135,7 @@ class Driver:
         """Say whether every host works, and no job waits but those of tomorrow."""
         world = self._world
         return (
-            not any(enqueuer.undone() for enqueuer in world.enqueuers)
+            all(enqueuer.ready and not enqueuer.undone() for enqueuer in world.enqueuers)
             and all(host.ready for host in world.hosts)
             and world.servers.ask(_UNFINISHED_TODAY) == [(0,)]
         )

@@ -26,6 +26,7 @@ def main() -> None:
 
     django.setup()
     journal = Journal(Path(sys.argv[1]))
+    journal.ready()
     for line in sys.stdin:
         carry_out(Unit.from_json(json.loads(line)), journal)
 
@@ -71,11 +72,14 @@ class _Try:
         with transaction.atomic():
             if self._unit.dies:
                 transaction.on_commit(self._die)  # before the engine's own, which publishes
-            if self._unit.bulk:
+            if self._unit.flow:
+                self._ids |= start(self._unit)
+            elif self._unit.bulk:
                 self._ids |= enqueue_in_bulk(self._unit.jobs)
             else:
                 self._ids |= {enqueue(job): job.key for job in self._unit.jobs}
-            self._journal.intent(self._unit.number, self._ids)
+            keys = [job.key for job in self._unit.jobs]
+            self._journal.intent(self._unit.number, self._ids, keys)
             self._announced = True
             if self._unit.rolls_back:
                 raise Undo
@@ -118,6 +122,27 @@ def enqueue_in_bulk(planned: list[PlannedJob]) -> dict[str, int]:
     options = Options(queue=first.queue, tenant=first.tenant)
     ids = get_task(first.task).enqueue_many([job.arguments() for job in planned], options)
     return {str(id_): job.key for id_, job in zip(ids, planned, strict=True)}
+
+
+def start(flow: Unit) -> dict[str, int]:
+    """Start a workflow by Celery's canvas; returns the keys of the jobs there are so far."""
+    from celery import chain, chord
+    from django.db import connection
+
+    from jobs.task import get_task
+
+    steps = [get_task(job.task).si(**job.arguments()).set(queue=job.queue) for job in flow.jobs]
+    if flow.flow == "chain":
+        chain(*steps).apply_async()
+    else:
+        chord(steps[:-1])(steps[-1])
+    keys = [job.key for job in flow.jobs]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id, (payload->>'key')::int FROM jobs_job WHERE (payload->>'key')::int = ANY(%s)",
+            [keys],
+        )
+        return {str(id_): key for id_, key in cursor.fetchall()}
 
 
 def were_committed(ids: list[str]) -> bool:

@@ -36,6 +36,11 @@ class Enqueuing:
             return None
         return self._process.pid
 
+    @property
+    def ready(self) -> bool:
+        """Whether the process takes transactions."""
+        return self.pid is not None and self.journal.ready_process() == self.pid
+
     def start(self) -> None:
         """Start the process, and hand it what was not done."""
         with self._log.open("ab") as log:

@@ -12,7 +12,8 @@ from tests.chaos.journal import Intent
 Tables = psycopg.Connection[tuple[Any, ...]]
 
 _JOBS = (
-    "SELECT id::text, task, queue, state, tenant, attempt, failures, crashes, result FROM jobs_job"
+    "SELECT id::text, task, queue, state, tenant, attempt, failures, crashes, result, "
+    "COALESCE((payload->>'key')::int, 0) FROM jobs_job"
 )
 _ENTRIES = """
     SELECT subject_id, extract(epoch FROM at)::float8, action, actor, COALESCE(detail, '{}')
@@ -110,7 +111,7 @@ class Evidence:
         keys = {id_: key for intent in intents for id_, key in intent.jobs.items()}
         for row in tables.execute(_JOBS):
             job = JobRecord(*row)
-            job.key = keys.get(job.id, 0)
+            job.key = keys.get(job.id, job.key)
             found.jobs[job.id] = job
         for job, values in found._rows(tables, _ENTRIES):
             job.entries.append(Entry(*values))

@@ -15,8 +15,10 @@ class Intent:
     """One try of a transaction: the jobs it would enqueue, and what became of it."""
 
     unit: int
-    #: Job id -> key.
+    #: Job id -> key, of those that are known before the commit.
     jobs: dict[str, int]
+    #: Of all, those that a workflow starts later, too.
+    keys: list[int]
     #: ``committed``, ``rolled back``, or nothing yet.
     outcome: str = ""
     #: When its end was told (seconds since the epoch), and how long it took.
@@ -31,9 +33,19 @@ class Journal:
     path: Path
     _intents: list[Intent] = field(default_factory=list)
 
-    def intent(self, unit: int, jobs: dict[str, int]) -> None:
+    def intent(self, unit: int, jobs: dict[str, int], keys: list[int]) -> None:
         """Announce a try."""
-        self._write({"unit": unit, "jobs": jobs})
+        self._write({"unit": unit, "jobs": jobs, "keys": keys})
+
+    def ready(self) -> None:
+        """Tell that this process takes transactions."""
+        self._write({"ready": os.getpid()})
+
+    def ready_process(self) -> int:
+        """Return the process that told so last."""
+        text = self.path.read_text() if self.path.exists() else ""
+        ready = [line for line in text.splitlines() if line.startswith('{"ready"')]
+        return int(json.loads(ready[-1])["ready"]) if ready else 0
 
     def outcome(self, unit: int, outcome: str, *, at: float, seconds: float = 0.0) -> None:
         """Tell how the last announced try ended."""
@@ -55,8 +67,8 @@ class Journal:
         for line in self.path.read_text().splitlines():
             told = json.loads(line)
             if "jobs" in told:
-                intents.append(Intent(unit=told["unit"], jobs=told["jobs"]))
-            elif intents and intents[-1].unit == told["unit"]:
+                intents.append(Intent(**told))
+            elif "unit" in told and intents and intents[-1].unit == told["unit"]:
                 last = intents[-1]
                 last.outcome, last.at, last.seconds = (
                     told["outcome"],

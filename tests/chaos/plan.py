@@ -16,9 +16,11 @@ TENANTS = ("acme", "lumen", "northwind", "zenith")
 QUEUES = {"email": 0.4, "notifications": 0.0, "pdf": 0.35, "inventory": 0.25}
 #: The largest transaction, in jobs.
 LARGEST_UNIT = 5
-#: Of the transactions, how many are rolled back, and how many enqueue in bulk.
-ROLLED_BACK, BULK = 0.06, 0.06
+#: Of the transactions, how many are rolled back, enqueue in bulk, or start a workflow.
+ROLLED_BACK, BULK, FLOWS = 0.06, 0.06, 0.05
 FEWEST_IN_BULK, MOST_IN_BULK = 6, 30
+#: Jobs of a step that is measured alone: more than there are workers, each of them short.
+EVEN_JOBS = 30
 _EFFECTS = {"chaos.effect", "chaos.atomic_effect", "chaos.narrow_effect"}
 
 
@@ -76,6 +78,8 @@ class Unit:
     dies: bool = False
     #: All at once: jobs of one task, queue and tenant.
     bulk: bool = False
+    #: A ``chain`` of the jobs, or a ``chord`` whose body is the last one.
+    flow: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Return what the enqueuing process is told."""
@@ -114,6 +118,10 @@ class Plan:
         units = [unit for step in self.steps for unit in step.units if not unit.rolls_back]
         return {job.key: job for unit in units for job in unit.jobs}
 
+    def flows(self) -> list[Unit]:
+        """Return the workflows that will be started."""
+        return [unit for step in self.steps for unit in step.units if unit.flow]
+
 
 def make(
     seed: int,
@@ -132,22 +140,24 @@ def make(
     chance = random.Random(seed)
     calm = chance.sample(sorted(alone), len(alone))[:faults]
     order = calm + _faults(chance, faults - len(calm), kinds, missing=set(kinds) - {*calm})
-    shares = [
-        3.0 if kind in crowds else 2.0 if number < len(calm) else 1.0
-        for number, kind in enumerate(order)
-    ]
+    shares = [3.0 if kind in crowds else 1.0 for kind in order]
     maker = _Maker(chance)
     steps = []
     for number, kind in enumerate(order):
-        # What is left is shared among the steps that are left: the total comes out even.
-        wanted = round((jobs - maker.committed) * shares[number] / sum(shares[number:]))
-        units = maker.units(wanted, kind)
+        units, left = list[Unit](), jobs - maker.committed
+        if number < len(calm):
+            units = maker.even_units(min(EVEN_JOBS, left), kind)
+            wanted = jobs - maker.committed if number == len(order) - 1 else 0
+        else:
+            # What is left is shared among the steps that are left: the total comes out even.
+            wanted = round(left * shares[number] / sum(shares[number:]))
+        units += maker.units(wanted, kind)
         steps.append(
             Step(
                 number=number,
                 fault=kind,
                 seed=f"{seed}/{number}/{kind}",
-                pause=0.3 if number < len(calm) else chance.choice((0.0, 0.05, 0.15, 0.4)),
+                pause=chance.choice((0.0, 0.05, 0.15, 0.4)),
                 alone=number < len(calm),
                 units=units,
             )
@@ -176,6 +186,27 @@ class _Maker:
         self._units = 0
         self.committed = 0
 
+    def even_units(self, wanted: int, fault: str) -> list[Unit]:
+        """Return the transactions of a step that is measured: jobs that keep all workers busy."""
+        chance, units = self._chance, list[Unit]()
+        queues = [queue for queue, share in QUEUES.items() if share]
+        for first in range(0, wanted, LARGEST_UNIT):
+            jobs = [
+                PlannedJob(
+                    key=self._key(),
+                    task=chance.choice(("chaos.effect", "chaos.atomic_effect")),
+                    queue=queues[place % len(queues)],
+                    tenant=chance.choice(TENANTS),
+                    sleep_ms=chance.randint(200, 600),
+                )
+                for place in range(first, min(first + LARGEST_UNIT, wanted))
+            ]
+            units.append(self._unit(jobs))
+        if fault == "enqueuer_killed_before_publishing" and units:
+            units[-1] = replace(units[-1], dies=True)
+        self.committed += wanted
+        return units
+
     def units(self, wanted: int, fault: str) -> list[Unit]:
         """Return the transactions of a step, with ``wanted`` jobs that are committed."""
         chance, units, left = self._chance, list[Unit](), wanted
@@ -193,6 +224,10 @@ class _Maker:
                 units.append(self._bulk(min(left, chance.randint(FEWEST_IN_BULK, MOST_IN_BULK))))
                 left -= len(units[-1].jobs)
                 continue
+            if left > 1 and chance.random() < FLOWS:
+                units.append(self._flow(min(left, chance.randint(2, LARGEST_UNIT))))
+                left -= len(units[-1].jobs)
+                continue
             size = min(left, chance.randint(1, LARGEST_UNIT))
             if chance.random() < ROLLED_BACK:
                 units.append(self._unit([self._job() for _ in range(size)], rolls_back=True))
@@ -203,11 +238,24 @@ class _Maker:
         self.committed += wanted
         return units
 
-    def _unit(
-        self, jobs: list[PlannedJob], *, rolls_back: bool = False, bulk: bool = False
-    ) -> Unit:
+    def _unit(self, jobs: list[PlannedJob], **how: Any) -> Unit:
         self._units += 1
-        return Unit(number=self._units, jobs=jobs, rolls_back=rolls_back, bulk=bulk)
+        return Unit(number=self._units, jobs=jobs, **how)
+
+    def _flow(self, size: int) -> Unit:
+        """Return a chain or a chord; its steps may fail a time or two, but succeed in the end."""
+        chance = self._chance
+        jobs = [
+            PlannedJob(
+                key=self._key(),
+                task=chance.choice(("chaos.effect", "chaos.atomic_effect")),
+                queue=chance.choices(list(QUEUES), list(QUEUES.values()))[0],
+                sleep_ms=chance.randint(2, 300),
+                fail_times=chance.choice((0, 0, 0, 1)),
+            )
+            for _ in range(size)
+        ]
+        return self._unit(jobs, flow=chance.choice(("chain", "chord")))
 
     def _bulk(self, size: int) -> Unit:
         task = self._chance.choice(("chaos.effect", "chaos.bulk_effect"))

@@ -29,6 +29,9 @@ def test_what_is_measured_alone_comes_first() -> None:
     found = plan.make(1, jobs=90, faults=30, kinds=KINDS, alone=["host_killed", "valkey_flushed"])
     assert [step.alone for step in found.steps] == [True] * 2 + [False] * 28
     assert {step.fault for step in found.steps[:2]} == {"host_killed", "valkey_flushed"}
+    assert len(found.jobs()) == 90
+    only = plan.make(1, jobs=90, faults=1, kinds=KINDS, alone=["host_killed", "valkey_flushed"])
+    assert len(only.jobs()) == 90
 
 
 def test_every_job_and_transaction_has_a_number_of_its_own() -> None:

@@ -14,6 +14,7 @@ from tests.chaos.builders import (
     planned,
 )
 from tests.chaos.evidence import JobRecord
+from tests.chaos.plan import PlannedJob, Unit
 from tests.chaos.verify import check
 
 
@@ -56,6 +57,26 @@ def test_work_that_was_done_twice_is_found_unless_a_crash_came_between() -> None
 def test_the_work_of_an_atomic_task_counts_once_even_after_a_crash() -> None:
     assert kinds(crashed_once(effects=[2]), plan={"task": "chaos.atomic_effect"}) == set()
     assert kinds(crashed_once(), plan={"task": "chaos.atomic_effect"}) == {"duplicated"}
+
+
+def test_a_step_that_began_before_the_one_before_it_had_succeeded_is_found() -> None:
+    plan = {key: PlannedJob(key=key) for key in (KEY, KEY + 1)}
+    chain = Unit(number=1, jobs=list(plan.values()), flow="chain")
+    for since, kinds_ in ((100.5, {"order"}), (102.5, set())):
+        moves = entries("enqueued", "claimed", "succeeded", since=since)
+        second = job(id="b", key=KEY + 1, result=KEY + 1, entries=moves)
+        found = evidence(job(), second)
+        found.intents[0].keys.append(KEY + 1)
+        assert {finding.kind for finding in check(found, plan, [chain])} == kinds_
+
+
+def test_a_step_that_was_never_started_or_started_twice_is_found() -> None:
+    plan = {key: PlannedJob(key=key) for key in (KEY, KEY + 1)}
+    for second in ([], [job(id=id_, key=KEY + 1, result=KEY + 1) for id_ in "bc"]):
+        found = evidence(job(), *second)
+        found.intents[0].keys.append(KEY + 1)
+        kind = "duplicated" if second else "lost"
+        assert kind in {finding.kind for finding in check(found, plan)}
 
 
 def test_jobs_that_ran_beside_each_other_against_their_limit_are_found() -> None:

@@ -6,12 +6,12 @@ its table of moves: an error of the engine cannot hide itself here.
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from jobs.states import FINAL, TRANSITIONS, Move, State
 from tests.chaos.evidence import Evidence, JobRecord
-from tests.chaos.plan import PlannedJob
+from tests.chaos.plan import PlannedJob, Unit
 
 #: How an attempt ends whose effect may stay though another follows: its process died, was stopped,
 #: or was thought dead.
@@ -30,9 +30,12 @@ class Finding:
     what: str
 
 
-def check(evidence: Evidence, planned: Mapping[int, PlannedJob]) -> list[Finding]:
+def check(
+    evidence: Evidence, planned: Mapping[int, PlannedJob], flows: Sequence[Unit] = ()
+) -> list[Finding]:
     """Return everything that is wrong; nothing: all is well."""
     findings = [*_transactions(evidence), *_plan(evidence, planned), *_crowds(evidence)]
+    findings += [finding for flow in flows for finding in _order(evidence, flow)]
     for job in evidence.jobs.values():
         plan = planned.get(job.key)
         if not job.final:
@@ -64,10 +67,14 @@ def _transactions(evidence: Evidence) -> Iterator[Finding]:
 
 def _plan(evidence: Evidence, planned: Mapping[int, PlannedJob]) -> Iterator[Finding]:
     """Every planned job was committed once, and there are no others."""
-    known = Counter(key for intent in evidence.committed() for key in intent.jobs.values())
+    known = Counter(key for intent in evidence.committed() for key in intent.keys)
+    rows = Counter(job.key for job in evidence.jobs.values())
     for key in planned:
         if known[key] != 1:
             yield Finding(kind="suite", job="", what=f"job {key} was committed {known[key]} times")
+        elif rows[key] != 1:
+            kind = "duplicated" if rows[key] else "lost"
+            yield Finding(kind=kind, job=f"key {key}", what=f"there are {rows[key]} rows of it")
     for job in evidence.jobs.values():
         if job.key not in planned:
             yield Finding(kind="strange", job=job.id, what="nobody asked for it")
@@ -85,6 +92,21 @@ def _crowds(evidence: Evidence) -> Iterator[Finding]:
         if tenant == other and started < ended:
             what = f"it ran {ended - started:.3f} s beside {first}, of the same tenant"
             yield Finding(kind="limit", job=second, what=what)
+
+
+def _order(evidence: Evidence, flow: Unit) -> Iterator[Finding]:
+    """A step of a chain began after the one before it, a chord's body after all of its parts."""
+    jobs = {job.key: job for job in evidence.jobs.values()}
+    steps = [jobs[one.key] for one in flow.jobs if one.key in jobs]
+    for place, step in enumerate(steps[1:], start=1):
+        if flow.flow == "chord" and place < len(flow.jobs) - 1:
+            continue
+        before = steps[:place] if flow.flow == "chord" else steps[place - 1 : place]
+        began = min((entry.at for entry in step.entries), default=0.0)
+        for one in before:
+            if one.state != "succeeded" or max(entry.at for entry in one.entries) > began:
+                what = f"it began before {one.id} of its {flow.flow} had succeeded"
+                yield Finding(kind="order", job=step.id, what=what)
 
 
 def _ends(job: JobRecord, plan: PlannedJob) -> Iterator[str]:

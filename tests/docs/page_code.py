@@ -12,7 +12,8 @@ from celery import current_app
 
 from jobs.task import registry
 
-HOW_TO = Path(__file__).resolve().parents[2] / "docs" / "how-to"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+HOW_TO = DOCS / "how-to"
 
 
 def blocks(page: Path, language: str) -> list[str]:

@@ -88,7 +88,7 @@ def test_the_results_of_a_chain_are_a_graph(tasks: SimpleNamespace) -> None:
 
 
 def test_a_group_is_asked_as_if_it_were_one_task(tasks: SimpleNamespace) -> None:
-    result = group([tasks.add.s(2**i, 2**i) for i in range(1, 6)]).apply_async()
+    result: Any = group([tasks.add.s(2**i, 2**i) for i in range(1, 6)]).apply_async()
     assert (result.ready(), result.waiting(), result.completed_count()) == (False, True, 0)
     run_jobs()
     assert (result.ready(), result.successful(), result.failed()) == (True, True, False)

@@ -14,11 +14,12 @@ from django.db import connection
 from django_celery_results.models import TaskResult
 from pydantic import SecretStr
 
-from jobs import job_task, operations, workflows
+from jobs import job_task, operations, transitions, workflows
 from jobs.errors import EnqueueError, InvalidPayload, PayloadTooLarge, PermanentError, UnknownTask
 from jobs.inline import run_job
 from jobs.models import AuditEntry, DeadLetter, Group, Job, Workflow
-from jobs.states import State
+from jobs.records import Settlement
+from jobs.states import Move, State
 from jobs.task import registry
 from jobs.testing import run_jobs
 from tests.canvas.arithmetic import declare
@@ -61,7 +62,7 @@ def fails_until_told(name: str) -> tuple[Any, list[bool]]:
 
 @pytest.mark.django_db
 def test_what_is_started_together_is_one_workflow_of_so_many_jobs(tasks: SimpleNamespace) -> None:
-    result = chord(
+    result: Any = chord(
         [tasks.add.s(1, 1) | tasks.mul.s(2), tasks.add.s(2, 2)], tasks.xsum.s()
     ).apply_async()
     workflow = Workflow.objects.get()
@@ -211,7 +212,7 @@ def test_an_error_callback_that_takes_three_gets_the_job_its_error_and_where_it_
     run_jobs()
     told = only("tests.on_chord_error").result
     assert told == f"Task '{result.id}' raised error: 'PermanentError: something something'"
-    task, error, traceback = only("tests.on_error_as_ours").result
+    task, error, traceback = only("tests.on_error_as_ours").result or []
     assert (task, error) == ("tests.raising", "PermanentError: something something")
     assert "Traceback" in traceback
 
@@ -265,7 +266,7 @@ def test_a_dead_part_fails_its_chord_once_and_the_others_go_on(tasks: SimpleName
     assert not jobs_of("tests.xsum")
     with pytest.raises(ChordError, match=r"Dependency .* raised PermanentError: something"):
         AsyncResult(result.id).get(timeout=1)
-    told = only("tests.on_chord_error").result
+    told = str(only("tests.on_chord_error").result)
     assert any(str(dead.id) in told for dead in jobs_of("tests.raising"))
     body, _ = Group.objects.get().body["kwargs"]["tasks"]
     assert told.startswith(f"Task {body['options']['task_id']!r} raised error: 'Dependency ")
@@ -275,7 +276,7 @@ def test_a_dead_part_fails_its_chord_once_and_the_others_go_on(tasks: SimpleName
 @pytest.mark.django_db
 def test_the_tasks_of_a_body_that_is_a_group_fail_each(tasks: SimpleNamespace) -> None:
     body = group(tasks.xsum.s(), tasks.identity.s().on_error(tasks.log_error.s()))
-    result = chord([tasks.raising.s(), tasks.add.s(1, 1)], body)()
+    result: Any = chord([tasks.raising.s(), tasks.add.s(1, 1)], body)()
     run_jobs()
     assert result.ready()
     assert result.failed()
@@ -456,7 +457,7 @@ def test_the_parts_of_a_chord_that_end_at_the_same_moment_count_once_each(
 ) -> None:
     result = chord([tasks.add.s(i, i) for i in range(8)], tasks.xsum.s())()
     ids: list[UUID] = [job.id for job in jobs_of("tests.add")]
-    at_once(*(lambda id_=id_: run_job(id_) for id_ in ids))  # type: ignore[misc]
+    at_once(*(lambda id_=id_: run_job(id_) for id_ in ids))
     assert Group.objects.get().pending == 0
     run_jobs()
     assert len(jobs_of("tests.xsum")) == 1
@@ -467,10 +468,6 @@ def test_the_parts_of_a_chord_that_end_at_the_same_moment_count_once_each(
 def test_a_header_of_many_is_counted_by_few_statements(
     tasks: SimpleNamespace, django_assert_max_num_queries: Any
 ) -> None:
-    from jobs import transitions
-    from jobs.records import Settlement
-    from jobs.states import Move
-
     result = chord([tasks.identity.s(i) for i in range(100)], tasks.xsum.s())()
     claimed = transitions.claim([job.id for job in jobs_of("tests.identity")], worker=None)
     done = [
@@ -489,3 +486,60 @@ def test_a_follow_up_of_a_waiting_state_starts_nothing(tasks: SimpleNamespace) -
     (tasks.add.s(1, 1) | tasks.add.s(1))()
     workflows.go_on([only("tests.add").id])
     assert Job.objects.get().state == State.QUEUED
+
+
+@pytest.mark.django_db
+def test_a_job_that_dies_with_its_worker_ends_its_workflow_as_any_other(
+    tasks: SimpleNamespace,
+) -> None:
+    result = tasks.add.apply_async((1, 1), link_error=tasks.log_error.s())
+    (job,) = transitions.claim([UUID(result.id)], worker=None)
+    died = Settlement(
+        id=job.id,
+        lease=job.lease,
+        move=Move.DIED,
+        crashes=1,
+        reason=DeadLetter.Reason.CRASHED,
+        error_type="WorkerLost",
+        error="its process is gone",
+    )
+    workflows.settle([died], actor="lifeline")
+    run_jobs()
+    assert only("tests.log_error").result == result.id
+
+
+@pytest.mark.django_db
+def test_a_part_given_back_that_nobody_wants_fails_its_chord(tasks: SimpleNamespace) -> None:
+    result = chord([tasks.add.s(1, 1)], tasks.xsum.s())()
+    (job,) = transitions.claim([only("tests.add").id], worker=None)
+    operations.cancel(job.id, actor="user:ann")
+    workflows.settle([Settlement(id=job.id, lease=job.lease, move=Move.RELEASED)])
+    assert only("tests.add").state == "cancelled"
+    assert AsyncResult(result.id).failed()
+
+
+def test_a_cancellation_and_a_success_at_the_same_moment_leave_nothing_waiting(
+    tasks: SimpleNamespace, live: Live
+) -> None:
+    for _ in range(10):
+        result = (tasks.add.s(1, 1) | tasks.add.s(1) | tasks.add.s(1))()
+        workflow_id = UUID(result.workflow_id)
+        (first,) = Job.objects.filter(root_id=workflow_id)
+        at_once(
+            lambda first=first: run_job(first.id),  # type: ignore[misc]
+            lambda id_=workflow_id: operations.cancel_workflow(id_, actor="user:ann"),  # type: ignore[misc]
+        )
+        states = set(Job.objects.filter(root_id=workflow_id).values_list("state", flat=True))
+        assert states <= {"succeeded", "cancelled"}
+        waited_for: Any = AsyncResult(result.id)
+        assert waited_for.state == "REVOKED"
+
+
+@pytest.mark.django_db
+def test_revoking_a_result_cancels_its_jobs(tasks: SimpleNamespace) -> None:
+    result = group(tasks.add.s(1, 1), tasks.add.s(2, 2))()
+    run_job(UUID(result.results[0].id))
+    result.revoke()
+    AsyncResult("no id of ours").revoke(terminate=True)
+    assert [job.state for job in Job.objects.order_by("group_index")] == ["succeeded", "cancelled"]
+    assert AuditEntry.objects.get(action="job.cancelled").actor == "system"

@@ -147,12 +147,12 @@ def test_a_job_says_why_it_waits_when_it_expires_and_that_it_is_unique(operator:
         expires_at=ago(hours=-1),
     )  # fmt: skip
     text = text_of(operator, reverse("queues:job", args=[job.id]))
-    assert "It waits for a limit" in text
-    assert "email/rate/to: 20 in 3600 s for each to" in text
+    assert "It is parked" in text
+    assert "It waits: email/rate/to: 20 in 3600 s for each to" in text
     assert "email/rate: 100 in 60 s" in text
     assert "Expires" in text
     assert "who enqueues another like it gets this one" in text
-    assert "waits for a limit" in text_of(operator, reverse("queues:jobs"))
+    assert "available parked" in text_of(operator, reverse("queues:jobs"))
 
 
 def test_a_job_of_a_queue_that_is_no_longer_declared_is_shown(operator: Client) -> None:

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 def workflow() -> Workflow:
     """A workflow with a dead part: what follows waits for its replay."""
     chain(
-        probe.si(label="first").set(tenant="acme"),
+        probe.signature(kwargs={"label": "first"}, options={"tenant": "acme"}, immutable=True),
         group(probe.si(label="fine"), probe.si(label="broken", fail_permanently=True)),
         probe.si(label="last"),
     )()

@@ -130,5 +130,7 @@ def test_many_gates_of_a_limit_are_one_number() -> None:
 def test_a_gate_is_told_in_words_without_its_key() -> None:
     assert gate_in_words("email/rate/to=aa") == "email/rate/to: 20 in 3600 s for each to"
     assert gate_in_words("tests.gone/rate") == "tests.gone/rate: no longer declared"
+    unknown = f"{gates.UNKNOWN_TASK}=tests.tomorrow"
+    assert gate_in_words(unknown) == "no living worker knows the task tests.tomorrow"
     operations.set_limit("email/rate/to", 5, actor="user:ann")
     assert gate_in_words("email/rate/to=aa") == "email/rate/to: 5 in 3600 s for each to"

@@ -4,41 +4,43 @@ from collections import Counter
 
 from jobs.gates import UNKNOWN_TASK
 from jobs.states import FINAL, TRANSITIONS, UNFINISHED, Move, State
-from tests.jobs.tables import Row, Tables
+from tests.jobs.properties.tables import Row, Tables
 
 #: What the audit log says of a job besides its moves: wishes and decisions of people.
 _REMARKS = {"cancel_requested", "letter.replayed", "letter.discarded"}
 _MOVES = {str(move): move for move in Move}
 _STATUS = {State.SUCCEEDED: "SUCCESS", State.DEAD: "FAILURE", State.CANCELLED: "REVOKED"}
-_IN_LINE = {State.AVAILABLE, State.QUEUED}
 
 
 def check(tables: Tables) -> None:
     """Fail when anything is not as it must always be."""
-    assert set(tables.told) <= set(tables.jobs), "a trace of a job that was rolled back"
+    assert set(tables.told) <= set(tables.jobs), "a job that was rolled back has left a trace"
     for row in tables.jobs.values():
         told = tables.told.get(row.id, [])
-        state = State(row.state)
         what = f"{row}, told {told}, attempts {tables.attempts.get(row.id)}"
-        assert state in states_after(told), f"the audit log leads elsewhere: {what}"
-        assert (row.lease is not None) == (state == State.RUNNING), what
-        assert (row.finished_at is not None) == (state in FINAL), what
-        _check_attempts(tables, row, told, what)
-        assert (row.id in tables.letters) == (state == State.DEAD), f"dead letter: {what}"
-        _check_result(tables, row, told, what)
-        if row.parked:
-            assert state == State.AVAILABLE, what
-            assert row.gate in {*row.gates, f"{UNKNOWN_TASK}={row.task}"}, what
-        if state in _IN_LINE:
-            assert row.scheduled_at <= tables.now, f"in line before its time: {what}"
+        _check_row(row, told, tables, what)
+        _check_attempts(row, told, tables, what)
+        assert (row.id in tables.letters) == (row.state == State.DEAD), f"dead letter: {what}"
+        _check_result(row, told, tables, what)
     keys = Counter(
         row.unique_key for row in tables.jobs.values() if row.unique_key and row.state in UNFINISHED
     )
     assert not [key for key, times in keys.items() if times > 1], f"twins: {keys}"
 
 
+def _check_row(row: Row, told: list[str], tables: Tables, what: str) -> None:
+    assert row.state in states_after(told), f"the audit log leads elsewhere: {what}"
+    assert (row.lease is not None) == (row.state == State.RUNNING), what
+    assert (row.finished_at is not None) == (row.state in FINAL), what
+    if row.parked:
+        assert row.state == State.AVAILABLE, what
+        assert row.gate in {*row.gates, f"{UNKNOWN_TASK}={row.task}"}, what
+    if row.state in {State.AVAILABLE, State.QUEUED}:
+        assert row.scheduled_at <= tables.now, f"in line before its time: {what}"
+
+
 def states_after(told: list[str]) -> set[State]:
-    """Return the states that the audit entries of a job lead to by the table of moves."""
+    """Return the states that a job's audit entries lead to; fail when no job could go that way."""
     states: set[State] = set()
     for place, action in enumerate(told):
         if action in _REMARKS:
@@ -50,7 +52,7 @@ def states_after(told: list[str]) -> set[State]:
     return states
 
 
-def _check_attempts(tables: Tables, row: Row, told: list[str], what: str) -> None:
+def _check_attempts(row: Row, told: list[str], tables: Tables, what: str) -> None:
     """Attempts are numbered without a gap: one for each claim that was settled."""
     attempts = tables.attempts.get(row.id, [])
     settled = row.attempt - (row.state == State.RUNNING)
@@ -62,7 +64,7 @@ def _check_attempts(tables: Tables, row: Row, told: list[str], what: str) -> Non
     assert row.failures + row.crashes <= row.max_attempts, what
 
 
-def _check_result(tables: Tables, row: Row, told: list[str], what: str) -> None:
+def _check_result(row: Row, told: list[str], tables: Tables, what: str) -> None:
     """Celery's results say what the row says, as soon as an attempt was settled."""
     status = tables.statuses.get(row.id)
     if row.id not in tables.attempts:

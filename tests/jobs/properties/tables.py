@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from tests.conftest import query
+from jobs.sql import fetch
 
 
 class Row(NamedTuple):
@@ -52,75 +52,83 @@ class Tables:
     jobs: dict[UUID, Row]
     #: What the audit log says happened to each job, in order, without ``job.``.
     told: dict[UUID, list[str]]
+    #: At which gates it says that each job was parked, in order.
+    gates: dict[UUID, list[str]]
     #: Number and outcome of each job's attempts.
     attempts: dict[UUID, list[tuple[int, str]]]
-    #: What was decided about the dead letters; empty: nothing yet.
+    #: What was decided about each dead letter; empty: nothing yet.
     letters: dict[UUID, str]
     #: What Celery's results say.
     statuses: dict[UUID, str]
 
 
+_JOBS = f"""
+    SELECT {", ".join(f"j.{name}" for name in Row._fields)},
+           ARRAY(SELECT a.number FROM jobs_attempt AS a WHERE a.job_id = j.id ORDER BY a.id),
+           ARRAY(SELECT a.outcome FROM jobs_attempt AS a WHERE a.job_id = j.id ORDER BY a.id),
+           (SELECT l.decision FROM jobs_deadletter AS l WHERE l.job_id = j.id),
+           (SELECT r.status FROM django_celery_results_taskresult AS r WHERE r.task_id = j.id::text)
+    FROM jobs_job AS j ORDER BY j.id
+"""
+_AUDIT = """
+    SELECT subject_id::uuid, array_agg(action ORDER BY id),
+           array_agg(detail->>'gate' ORDER BY id) FILTER (WHERE action = 'job.parked')
+    FROM jobs_auditentry WHERE subject_type = 'job' GROUP BY subject_id
+"""
+
+
 def clock() -> datetime:
     """Return the database's time."""
-    ((now,),) = query("SELECT clock_timestamp()")
+    ((now,),) = fetch("SELECT clock_timestamp()")
     assert isinstance(now, datetime)
     return now
 
 
 def read() -> Tables:
     """Read everything."""
-    jobs = {}
-    for values in query(f"SELECT {', '.join(Row._fields)} FROM jobs_job ORDER BY id"):
+    tables = Tables(clock(), {}, defaultdict(list), defaultdict(list), {}, {}, {})
+    for *values, numbers, outcomes, decision, status in fetch(_JOBS):
         row = Row(*values)
-        jobs[row.id] = row._replace(gates=tuple(json.loads(values[16] or "[]")))
-    told: dict[UUID, list[str]] = defaultdict(list)
-    for subject, action in query(
-        "SELECT subject_id, action FROM jobs_auditentry WHERE subject_type = 'job' ORDER BY id"
-    ):
-        told[UUID(subject)].append(action.removeprefix("job."))
-    attempts: dict[UUID, list[tuple[int, str]]] = defaultdict(list)
-    for job_id, number, outcome in query(
-        "SELECT job_id, number, outcome FROM jobs_attempt ORDER BY number"
-    ):
-        attempts[job_id].append((number, outcome))
-    letters = dict(query("SELECT job_id, decision FROM jobs_deadletter"))
-    results = query("SELECT task_id, status FROM django_celery_results_taskresult")
-    return Tables(
-        now=clock(),
-        jobs=jobs,
-        told=told,
-        attempts=attempts,
-        letters=letters,
-        statuses={UUID(task_id): status for task_id, status in results},
-    )
+        tables.jobs[row.id] = row._replace(gates=tuple(json.loads(str(row.gates or "[]"))))
+        if numbers:
+            tables.attempts[row.id] = list(zip(numbers, outcomes, strict=True))
+        if decision is not None:
+            tables.letters[row.id] = decision
+        if status is not None:
+            tables.statuses[row.id] = status
+    for job_id, actions, gates in fetch(_AUDIT):
+        tables.told[job_id] = [action.removeprefix("job.") for action in actions]
+        tables.gates[job_id] = gates or []
+    return tables
 
 
 def empty() -> None:
     """Delete all jobs and what belongs to them."""
-    tables = [
-        name for name in connection.introspection.table_names() if name.startswith("jobs_")
-    ] + ["django_celery_results_taskresult"]
     with connection.cursor() as cursor:
         cursor.execute("SET session_replication_role = replica")  # append-only tables too
-        cursor.execute(f"TRUNCATE {', '.join(tables)} CASCADE")
+        cursor.execute(
+            "TRUNCATE jobs_job, jobs_auditentry, jobs_attempt, jobs_deadletter, jobs_workflow,"
+            " jobs_worker, jobs_queuestate, jobs_limitoverride, jobs_ratecount,"
+            " django_celery_results_taskresult CASCADE"
+        )
         cursor.execute("SET session_replication_role = origin")
 
 
-_JOB_TIMES = (
+_TIMES = (
     "scheduled_at", "published_at", "expires_at", "enqueued_at", "started_at", "finished_at",
     "lease_until", "cancel_requested_at",
 )  # fmt: skip
+_FAR = timedelta(days=10_000)
 
 
 def let_time_pass(time: timedelta) -> None:
     """Move every instant into the past by so much. Nobody may hold a row."""
-    moved = ", ".join(f"{name} = {name} - %(time)s" for name in _JOB_TIMES)
-    far = timedelta(days=10_000)
+    moved = ", ".join(f"{name} = {name} - %(time)s" for name in _TIMES)
     with connection.cursor() as cursor:
         cursor.execute(f"UPDATE jobs_job SET {moved}", {"time": time})
         cursor.execute("UPDATE jobs_worker SET heartbeat_at = heartbeat_at - %s", [time])
         # In two steps, so that no slice comes by the place of another.
-        for step in (time - far, far):
+        for step in (time - _FAR, _FAR):
             cursor.execute(
                 "UPDATE jobs_ratecount SET slice_at = slice_at - %s, expires_at = expires_at - %s",
                 [step, step],
