@@ -20,7 +20,7 @@ up: runtime ## Run site, workers, beat and Flower, with demo data, until Ctrl-C
 	@$(MANAGE) demo --if-missing && exec $(MANAGE) stack
 
 test: development check ## Everything the CI does: all checks, then all tests
-	@$(PYTHON) -m pytest $(PYTEST)
+	@$(PYTHON) -m scripts.run_tests $(PYTEST)
 
 check: development ## Format, lint, types, import rules, Django's checks, missing migrations
 	@$(PYTHON) -m ruff format --check --quiet .

@@ -80,7 +80,7 @@ def _calls(url: str, calls: int) -> tuple[float, list[float]]:
     from benchmarks.tasks import nothing
     from jobs.breaker import breaker
 
-    current_app.conf.broker_url = url
+    current_app.conf.broker_url = url  # type: ignore[misc]
     breaker.reset()
 
     def once() -> float:

@@ -9,14 +9,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from jobs.canvas_tasks import FailedJob
     from jobs.definition import Step
     from jobs.models import Job, Priority
     from jobs.running import current_job
     from jobs.task import job_task
 
-__all__ = ["Job", "Priority", "Step", "current_job", "job_task"]
+__all__ = ["FailedJob", "Job", "Priority", "Step", "current_job", "job_task"]
 
 _HOME = {
+    "FailedJob": "jobs.canvas_tasks",
     "Job": "jobs.models",
     "Priority": "jobs.models",
     "Step": "jobs.definition",

@@ -35,6 +35,7 @@ from jobs.weave import (
     insert,
     kept,
     placement,
+    uuid_in,
     weaving,
 )
 
@@ -58,7 +59,7 @@ def apply(
         result: Result = as_workflow(signature, lambda: apply(task, args, kwargs, options))
         return result
     arguments = binding.bind(task.run, task.name, args, kwargs)
-    given = replace(_options(task.name, options), job_id=options.get("task_id"))
+    given = replace(_options(task.name, options), job_id=uuid_in(options, "task_id", task.name))
     return _result(str(enqueue(task, arguments, given).id))
 
 
@@ -125,7 +126,7 @@ def add_group(group_id: str, results: Sequence[Any], body: signatures.Signature)
         canvas.signature(dict(body)).apply_async((shape,))
         return
     group = Group(
-        id=UUID(group_id),
+        id=UUID(uuid_in({"group_id": group_id}, "group_id", body["task"])),
         root_id=UUID(weave.root_id),
         pending=total,
         total=total,
@@ -155,10 +156,10 @@ def _collect(
     kwargs: Mapping[str, Any],
     options: Mapping[str, Any],
 ) -> str:
-    job_id = options.get("task_id") or str(uuid_utils.compat.uuid7())
     name = task.definition.name
     arguments = _raw(args, kwargs)
     try:
+        job_id = uuid_in(options, "task_id", name)
         placed = placement(weave, name, options)
         if not weave.continues:
             _check_what_follows(placed.canvas or {})
@@ -171,7 +172,7 @@ def _collect(
     except EnqueueError as error:
         if not weave.continues:
             raise
-        return bear_dead(weave, name, arguments, {**options, "task_id": job_id}, error)
+        return bear_dead(weave, name, arguments, options, error)
     weave.jobs.append(new)
     return job_id
 

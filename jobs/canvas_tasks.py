@@ -53,11 +53,12 @@ def run_each_atomically(*, task: str, items: list[dict[str, Any]]) -> list[Any]:
 
 def _run_each(name: str, items: list[dict[str, Any]]) -> list[Any]:
     task, running, results = get_task(name), current_job(), []
-    for done, item in enumerate(items):
+    step = max(1, len(items) // 100)
+    for done, item in enumerate(items, start=1):
         arguments, _ = payload.unseal(task.definition.arguments, name, item, None)
         results.append(task.run(**arguments))
-        if running is not None:
-            running.progress(done + 1, len(items))
+        if running is not None and done % step == 0:
+            running.progress(done, len(items))
     return results
 
 

@@ -1,17 +1,22 @@
 """Numbered messages of ``manage.py check`` about the engine."""
 
+import difflib
 from typing import Any
 
 from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, register
 
+from jobs import gates
 from jobs.conf import jobs_settings
 
 
 @register()
 def check_settings(**_: Any) -> list[CheckMessage]:
-    """``jobs.E001``: unusable settings. ``jobs.W001``: times that do not fit each other."""
+    """``jobs.E001``: unusable settings. ``jobs.W001``: times that do not fit each other.
+
+    ``jobs.W002``: a limit is set that nobody declares.
+    """
     try:
         conf = jobs_settings()
     except TypeError as error:
@@ -24,6 +29,16 @@ def check_settings(**_: Any) -> list[CheckMessage]:
                 "looks like its death.",
                 hint="Raise JOBS_LEASE_SECONDS or lower JOBS_HEARTBEAT_SECONDS.",
                 id="jobs.W001",
+            )
+        )
+    declared = gates.declared()
+    for name in sorted(conf.LIMITS.keys() - declared.keys()):
+        close = difflib.get_close_matches(name, declared, n=1)
+        messages.append(
+            checks.Warning(
+                f"JOBS_LIMITS sets {name!r}, a limit that no queue or task declares.",
+                hint=f"Did you mean {close[0]!r}?" if close else "See manage.py jobs limits.",
+                id="jobs.W002",
             )
         )
     if not settings.USE_TZ:

@@ -85,10 +85,18 @@ def placement(weave: Weave, task: str, options: Mapping[str, Any]) -> Placement:
     return Placement(
         root_id=weave.root_id,
         parent_id=weave.parent_id,
-        group_id=options.get("group_id") if index is not None else None,
+        group_id=uuid_in(options, "group_id", task) if index is not None else None,
         group_index=index,
         canvas=canvas or None,
     )
+
+
+def uuid_in(options: Mapping[str, Any], name: str, task: str) -> str:
+    """Return the id that is given, or a new one; raises :class:`InvalidPayload`."""
+    try:
+        return str(UUID(str(options.get(name) or uuid_utils.compat.uuid7())))
+    except ValueError:
+        raise InvalidPayload(task, {name: "expected a UUID"}) from None
 
 
 def _followers(weave: Weave, task: str, followers: list[Any]) -> list[Any]:
@@ -119,21 +127,21 @@ def bear_dead(
     error: Exception,
 ) -> str:
     """Collect a job that cannot be started, with what it was given; returns its id."""
-    job_id = str(options.get("task_id") or uuid_utils.compat.uuid7())
     context = current_context()
-    try:
-        given = payload.jsonable(arguments)
-        placed = placement(weave, task, options)
-    except (ValueError, TypeError, EnqueueError):
-        given, placed = {}, Placement(root_id=weave.root_id)
     queue = str(options.get("queue"))
     lane = get_queue(queue if queue in QUEUES else _queue_of(task))
+    try:
+        job_id, placed = uuid_in(options, "task_id", task), placement(weave, task, options)
+    except EnqueueError:
+        # Its place at least, so that the group that waits for it is told.
+        place = {name: options.get(name) for name in ("group_id", "group_index", "chord")}
+        job_id, placed = uuid_in({}, "task_id", task), placement(weave, task, place)
     job = NewJob(
         id=job_id,
         task=task[:200],
         queue=lane.name,
         priority=Priority.NORMAL,
-        payload=given if payload.size_of(given) <= PASSED_ON_LIMIT else {},
+        payload=_as_far_as_it_can_be_kept(arguments),
         tenant=context.tenant,
         correlation_id=context.correlation_id,
         enqueued_by=context.actor,
@@ -143,6 +151,14 @@ def bear_dead(
     )
     weave.stillborn.append((job, error))
     return job_id
+
+
+def _as_far_as_it_can_be_kept(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        given: dict[str, Any] = payload.jsonable(arguments)
+    except (ValueError, TypeError):
+        return {}
+    return given if payload.size_of(given) <= PASSED_ON_LIMIT else {}
 
 
 def _queue_of(task: str) -> str:

@@ -82,3 +82,21 @@ def test_a_chord_and_its_replay_survive_a_flush_while_their_parts_run(
     live.redis.flushall()
     wait_until(lambda: not Job.objects.exclude(state__in=FINAL).exists(), within=60)
     assert value_of(result) == [None, None, 3]
+
+
+def test_nothing_of_a_workflow_is_in_redis_but_ids(live: Live, tasks: SimpleNamespace) -> None:
+    secret = "correct-horse-battery-staple"
+    (
+        chord([tasks.identity.s(secret), tasks.add.s(1, 1)], tasks.identity.s())
+        | tasks.identity.si(secret)
+    ).apply_async(link=tasks.identity.si(secret))
+    keyspace = b""
+    for key in live.redis.scan_iter("*"):
+        keyspace += key + (live.redis.dump(key) or b"")
+        if live.redis.type(key) == b"list":
+            keyspace += b"".join(
+                item for item in live.redis.lrange(key, 0, -1) if isinstance(item, bytes)
+            )
+    assert b"tests." in keyspace, "the messages are there"
+    assert secret.encode() not in keyspace
+    assert b"chain" not in keyspace.replace(b'"chain": null', b"")

@@ -5,8 +5,7 @@ import time
 from types import SimpleNamespace
 from typing import Any
 
-from jobs import job_task
-from jobs.canvas_tasks import FailedJob
+from jobs import FailedJob, job_task
 from jobs.errors import Discard, PermanentError
 
 QUEUE = "inventory"

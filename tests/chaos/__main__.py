@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from embedded.__main__ import default_data_dir
-from tests.chaos import plan as plans
-from tests.chaos import recovery, verify
+from tests.chaos import planner, recovery, verify
 from tests.chaos.driver import Driver, kill_everything
 from tests.chaos.faults import FAULTS
+from tests.chaos.plan import Plan
 from tests.chaos.report import Report
 from tests.chaos.world import World
 
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     report_path = options.report or default_data_dir() / "chaos" / "report.json"
     kinds = {name: FAULTS[name].weight for name in options.only or FAULTS}
     kinds = {name: weight or 1 for name, weight in kinds.items() if weight or options.only}
-    plan = plans.make(
+    plan = planner.make(
         options.seed,
         jobs=options.jobs,
         faults=options.faults,
@@ -109,7 +109,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def _pace(plan: plans.Plan, seconds: float) -> float:
+def _pace(plan: Plan, seconds: float) -> float:
     """Return the seconds from one fault of the storm to the next."""
     calm = sum(step.alone for step in plan.steps)
     storm = len(plan.steps) - calm

@@ -267,6 +267,8 @@ class Driver:
             told = "; ".join(" ".join(one.cmdline())[-120:] for one in left)
             world.problems.append(f"processes were left when all had been stopped: {told}")
             end_all(world.run)
+        if count := world.talkative_messages():
+            world.problems.append(f"{count} messages held arguments")
         intents = [intent for enqueuer in world.enqueuers for intent in enqueuer.journal.read()]
         with world.servers.connect() as connection:
             return Evidence.collect(connection, intents)

@@ -1,5 +1,7 @@
 """The faults: each a small function that yields the seconds it waits between its acts.
 
+A list, and so longer than a module should be.
+
 A fault names what nobody else may touch meanwhile (``needs``), so that two do not restart the same
 server; apart from that they overlap. ``measures`` says whose return is recovery: the jobs
 ``running`` in the killed processes, those ``waiting`` for a message, or ``jobs`` known by name.

@@ -1,5 +1,7 @@
 """What faults can reach: the servers, the hosts, the enqueuing processes; and what was done to them."""
 
+import base64
+import json
 import os
 import random
 import signal
@@ -141,6 +143,16 @@ class World:
     def remembered(self, queue: str) -> list[bytes]:
         """Return old messages of a queue."""
         return self._messages[queue]
+
+    def talkative_messages(self) -> int:
+        """Return how many of the remembered messages hold arguments: they should be ids alone."""
+        messages = [json.loads(one) for kept in self._messages.values() for one in kept]
+        bodies = [base64.b64decode(one.get("body", "")) for one in messages]
+        names = b"sleep_ms", b"fail_times"
+        return sum(
+            any(name in json.dumps(message).encode() + body for name in names)
+            for message, body in zip(messages, bodies, strict=True)
+        )
 
     # --- hosts ------------------------------------------------------------------------------------
 

@@ -35,3 +35,12 @@ def test_a_lease_of_less_than_three_heartbeats_is_a_warning(conf: Callable[..., 
 def test_times_without_zones_are_an_error() -> None:
     with override_settings(USE_TZ=False):
         assert found() == {"jobs.E002": "USE_TZ must be True."}
+
+
+def test_a_limit_that_nobody_declares_is_a_warning_with_a_suggestion(
+    conf: Callable[..., None],
+) -> None:
+    conf(LIMITS={"emial/rate": 5, "email/rate": 5})
+    (message,) = [message for message in run_checks() if message.id == "jobs.W002"]
+    assert "'emial/rate'" in message.msg
+    assert message.hint == "Did you mean 'email/rate'?"

@@ -58,7 +58,7 @@ class Engine(Workers, Keeper, People):
         self._without: set[str] = set()
         self._around = sys.exc_info()[1]
 
-    @initialize(jobs=wishes(2, 6), without=st.sets(st.sampled_from(_RARE)))
+    @initialize(jobs=wishes(3, 9), without=st.sets(st.sampled_from(_RARE)))
     def begin(self, jobs: list[Wish], without: set[str]) -> None:
         """Some jobs are there already, and some things do not happen this time."""
         self._without = without
@@ -70,7 +70,7 @@ class Engine(Workers, Keeper, People):
         """Something happens."""
         possible = [
             name
-            for name, one in STEPS.items()
+            for name, one in sorted(STEPS.items(), key=lambda item: -item[1].weight)
             for _ in range(one.weight)
             if name not in self._without and one.when(self)
         ]

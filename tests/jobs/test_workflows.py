@@ -11,19 +11,25 @@ from celery import chain, chord, current_app, group, signature
 from celery.exceptions import ChordError, TaskRevokedError
 from celery.result import AsyncResult
 from django.db import connection
+from django.db.models.functions import Now
+from django.test import Client
+from django.urls import reverse
 from django_celery_results.models import TaskResult
 from pydantic import SecretStr
 
 from jobs import job_task, operations, transitions, workflows
 from jobs.errors import EnqueueError, InvalidPayload, PayloadTooLarge, PermanentError, UnknownTask
 from jobs.inline import run_job
+from jobs.maintenance import pruner
 from jobs.models import AuditEntry, DeadLetter, Group, Job, Workflow
 from jobs.records import Settlement
+from jobs.selectors.audit_check import check_audit
 from jobs.states import Move, State
 from jobs.task import registry
 from jobs.testing import run_jobs
 from tests.canvas.arithmetic import declare
 from tests.conftest import Live
+from tests.jobs.records import make_operator
 from tests.jobs.stages import at_once
 
 
@@ -111,6 +117,13 @@ def test_what_does_not_fit_is_told_to_the_caller_and_nothing_is_left(
             InvalidPayload,
             "1.numbers",
             lambda: (tasks.add.s(1, 1) | tasks.xsum.map([[1], "a"]))(),
+        ),
+        (InvalidPayload, "task_id", lambda: tasks.add.apply_async((1, 1), task_id="mine")),
+        (InvalidPayload, "group_id", lambda: group(tasks.add.s(1, 1)).apply_async(task_id="mine")),
+        (
+            InvalidPayload,
+            "group_id",
+            lambda: chord([tasks.add.s(1, 1)], tasks.xsum.s()).set(task_id="mine")(),
         ),
         (UnknownTask, "nope", lambda: chord([tasks.add.s(1, 1)], signature("nope"))()),
         (UnknownTask, "nope", lambda: tasks.add.apply_async((1, 1), link_error=signature("nope"))),
@@ -543,3 +556,37 @@ def test_revoking_a_result_cancels_its_jobs(tasks: SimpleNamespace) -> None:
     AsyncResult("no id of ours").revoke(terminate=True)
     assert [job.state for job in Job.objects.order_by("group_index")] == ["succeeded", "cancelled"]
     assert AuditEntry.objects.get(action="job.cancelled").actor == "system"
+
+
+@pytest.mark.django_db
+def test_a_workflow_is_pruned_as_a_whole_and_leaves_nothing_behind(tasks: SimpleNamespace) -> None:
+    (group(tasks.add.s(1, 1), tasks.raising.s()) | tasks.xsum.s() | tasks.add.s(1))()
+    run_jobs()
+    assert check_audit().findings == []
+    old = Now() - timedelta(days=400)
+    Job.objects.update(finished_at=old)
+    Workflow.objects.update(created_at=old)
+    Group.objects.update(created_at=old)
+    TaskResult.objects.update(date_done=old)
+    pruner.prune()
+    assert Job.objects.count() == 2, "its dead part waits for a person"
+    DeadLetter.objects.update(decision="discarded", decided_at=old)
+    pruner.prune()
+    for rows in (Job, Workflow, Group, TaskResult):
+        assert not rows.objects.exists()
+
+
+@pytest.mark.django_db
+def test_a_step_that_was_dead_at_birth_is_mended_on_its_page(
+    tasks: SimpleNamespace, client: Client
+) -> None:
+    (tasks.create_user.s("a", "b", "c", "d@e") | tasks.add.s(4, 5, 6))()
+    run_jobs()
+    dead = only("tests.add")
+    assert dead.payload == {"args": [{"username": "a", "email": "d@e"}, 4, 5, 6]}
+    client.force_login(make_operator())
+    page = reverse("queues:edit", args=[dead.id])
+    assert client.get(page).status_code == 200
+    client.post(page, {"arg-x": "1", "arg-y": "2"})
+    run_jobs()
+    assert [job.result for job in jobs_of("tests.add")] == [None, 3]

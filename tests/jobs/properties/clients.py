@@ -25,7 +25,7 @@ class Clients(Machine):
     """Two clients; their transactions may take long, and may be rolled back."""
 
     @step(
-        6,
+        5,
         lambda machine: not all(machine.waits(one) for one in machine.world.clients),
         pick=PICK,
         jobs=wishes(1, 3),
@@ -103,7 +103,7 @@ class Clients(Machine):
         pick=PICK,
         task=st.sampled_from([PLAIN, PLAIN, PLAIN, NARROW]),
         tenant=TENANTS,
-        number=st.integers(2, 6),
+        number=st.integers(2, 7),
         delay=st.sampled_from([0, 0, 0, 2]),
         stays_open=SOMETIMES,
     )
@@ -125,11 +125,10 @@ class Clients(Machine):
 
     def _meet(self, ids: Sequence[UUID], *, alone: bool) -> None:
         """Get to know jobs that were copied in."""
-        rows = tables.read().jobs
+        seen = tables.read()
         for id_ in ids:
-            row = rows[id_]
-            state = State(row.state)
-            self.model.add(ModelJob(id_, row.task, row.queue, row.tenant, row.priority, state))
+            row = seen.jobs[id_]
+            self.model.meet(row, seen)
             if not alone:
                 self.model.turns.upset((row.queue, row.priority))
 

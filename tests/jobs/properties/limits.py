@@ -9,7 +9,7 @@ from jobs import gates
 from jobs.records import Claimed
 from jobs.states import Move
 from tests.jobs.properties import tables
-from tests.jobs.properties.machine import PICK, SOMETIMES, Did, Effect, Machine, step
+from tests.jobs.properties.machine import OFTEN, PICK, SOMETIMES, Did, Effect, Machine, step
 from tests.jobs.properties.model import ModelJob, Span
 from tests.jobs.properties.sessions import Answer, Session
 
@@ -26,7 +26,7 @@ class Limited(Machine):
         """Return what a claim changes."""
         return [partial(self.model.claim, job, worker, passed_at) for job in jobs]
 
-    @step(3, lambda machine: machine.hesitating, pick=PICK, stays_open=SOMETIMES)
+    @step(5, lambda machine: machine.hesitating, pick=PICK, stays_open=OFTEN)
     def pass_gates(self, pick: int, stays_open: bool) -> None:
         """Claim jobs with limits that a worker was told of some time ago."""
         self.pass_gates_of(self.newest(self.hesitating, [pick])[0], stays_open=stays_open)
@@ -80,7 +80,7 @@ class Limited(Machine):
         return self.model.follow(jobs, move, tables.read())
 
     @step(
-        3,
+        5,
         lambda machine: (
             machine.is_free(machine.world.keeper)
             and any(job.gate for job in machine.model.jobs.values())

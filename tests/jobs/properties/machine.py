@@ -34,8 +34,10 @@ Effect = Callable[[], object]
 OPERATOR = "user:ann"
 #: Which of several, counted from the newest.
 PICK = st.integers(0, 5)
-#: What is so now and then: that a transaction stays open after its step, and the like.
+#: Whether a transaction stays open after its step, and the like.
+OFTEN = st.sampled_from([False, True])
 SOMETIMES = st.sampled_from([False, False, False, True])
+RARELY = st.sampled_from([False] * 7 + [True])
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ that may be. It knows the table of moves, pauses, limits and turns.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -225,6 +225,14 @@ class Model:
         assert job.id not in self.jobs
         self.jobs[job.id] = job
 
+    def meet(self, row: Row, tables: Tables) -> ModelJob:
+        """Get to know a job that was enqueued a moment ago."""
+        refused = Move.UNPUBLISHED in tables.told[row.id]  # by Redis, after the commit
+        state = State.QUEUED if refused else State(row.state)
+        job = ModelJob(row.id, row.task, row.queue, row.tenant, row.priority, state)
+        self.add(job)
+        return job
+
     def claim(self, claimed: Claimed, worker: UUID | None, passed_at: datetime | None) -> None:
         """The job runs; ``passed_at`` is when it passed its gates."""
         job = self.jobs[claimed.id]
@@ -284,7 +292,7 @@ class Model:
 
     def compare(self, tables: Tables) -> None:
         """Fail when the tables are not what they must be."""
-        self._meet_followers(tables.jobs)
+        self._meet_followers(tables)
         assert set(tables.jobs) == set(self.jobs)
         for job in self.jobs.values():
             self._compare_one(job, tables)
@@ -315,13 +323,10 @@ class Model:
             assert row == silent, f"changed without a word: {job.seen} to {row}"
         job.seen, job.seen_told = row, len(told)
 
-    def _meet_followers(self, rows: Mapping[UUID, Row]) -> None:
+    def _meet_followers(self, tables: Tables) -> None:
         """Get to know the jobs that the success of others started: one each."""
-        for row in rows.values():
+        for row in tables.jobs.values():
             if row.id not in self.jobs and row.parent_id in self._parents:
                 self._parents.remove(row.parent_id)
-                state = State(row.state)
-                job = ModelJob(row.id, row.task, row.queue, row.tenant, row.priority, state)
-                job.follows = self.jobs[row.parent_id].follows - 1
-                self.add(job)
+                self.meet(row, tables).follows = self.jobs[row.parent_id].follows - 1
         assert not self._parents, "what should have followed was not started"

@@ -9,7 +9,7 @@ from jobs.errors import NotPossible
 from jobs.models import Job
 from jobs.states import FINAL, UNFINISHED, Move, State
 from tests.jobs.properties.clients import Clients
-from tests.jobs.properties.machine import OPERATOR, PICK, SOMETIMES, Did, Effect, step
+from tests.jobs.properties.machine import OFTEN, OPERATOR, PICK, SOMETIMES, Did, Effect, step
 from tests.jobs.properties.model import LIMITS, ModelJob, Span
 from tests.jobs.properties.sessions import Answer
 from tests.jobs.properties.wishes import QUEUES, TOMORROW
@@ -26,7 +26,7 @@ class People(Clients):
         4,
         lambda machine: _can_act(machine) and machine.jobs_in(*UNFINISHED),
         pick=PICK,
-        stays_open=SOMETIMES,
+        stays_open=OFTEN,
     )
     def cancel(self, pick: int, stays_open: bool) -> None:
         """Cancel a job: at once when it waits; by a wish when it runs."""

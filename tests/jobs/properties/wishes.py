@@ -74,7 +74,7 @@ def wishes(least: int, most: int) -> st.SearchStrategy[list[Wish]]:
     """Make up jobs: mostly plain ones that are due."""
     wish = st.builds(
         Wish,
-        task=st.sampled_from([PLAIN, PLAIN, PLAIN, RATED, SINGLE, NARROW, RATED, SELDOM, TOMORROW]),
+        task=st.sampled_from([*[PLAIN, RATED] * 3, *[NARROW, SINGLE] * 2, SELDOM, TOMORROW]),
         queue=st.sampled_from(["reports", "reports", "inventory"]),
         tenant=TENANTS,
         priority=st.sampled_from(

@@ -17,7 +17,7 @@ from jobs.retry import settlement_of
 from jobs.states import WAITING, Move
 from jobs.task import registry
 from tests.jobs.properties.limits import Limited
-from tests.jobs.properties.machine import PICK, SOMETIMES, Did, step
+from tests.jobs.properties.machine import OFTEN, PICK, RARELY, SOMETIMES, Did, step
 from tests.jobs.properties.model import HOUR, ModelJob, Span
 from tests.jobs.properties.sessions import Answer, Session
 from tests.jobs.properties.wishes import NARROW, QUEUES
@@ -40,9 +40,9 @@ class Workers(Limited):
         16,
         lambda machine: any(map(machine.is_free, machine.world.workers)),
         pick=PICK,
-        queue=st.sampled_from(["busiest", *QUEUES]),
+        queue=st.sampled_from(["busiest", "busiest", *QUEUES]),
         limit=st.sampled_from([1, 2, 3, 5]),
-        forgets=SOMETIMES,
+        forgets=RARELY,
         hesitates=SOMETIMES,
         stays_open=SOMETIMES,
     )
@@ -146,8 +146,8 @@ class Workers(Limited):
             min_size=1,
             max_size=3,
         ),
-        late=SOMETIMES,
-        stays_open=SOMETIMES,
+        late=RARELY,
+        stays_open=OFTEN,
     )
     def settle(self, pick: int, ends: list[tuple[int, str]], late: bool, stays_open: bool) -> None:
         """End attempts; ``late``: those that were taken back, or that ended already."""

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from tests.chaos import plan
+from tests.chaos import plan, planner
 from tests.chaos.faults import FAULTS
 
 KINDS = {name: fault.weight for name, fault in FAULTS.items() if fault.weight}
@@ -10,7 +10,7 @@ KINDS = {name: fault.weight for name, fault in FAULTS.items() if fault.weight}
 
 def made(seed: int, *, jobs: int = 500, faults: int = 60) -> plan.Plan:
     crowds = [name for name, fault in FAULTS.items() if fault.crowd]
-    return plan.make(seed, jobs=jobs, faults=faults, kinds=KINDS, crowds=crowds)
+    return planner.make(seed, jobs=jobs, faults=faults, kinds=KINDS, crowds=crowds)
 
 
 def test_a_seed_stands_for_one_plan() -> None:
@@ -26,11 +26,13 @@ def test_a_plan_commits_as_many_jobs_as_asked_for_and_has_every_kind_of_fault() 
 
 
 def test_what_is_measured_alone_comes_first() -> None:
-    found = plan.make(1, jobs=90, faults=30, kinds=KINDS, alone=["host_killed", "valkey_flushed"])
+    found = planner.make(
+        1, jobs=90, faults=30, kinds=KINDS, alone=["host_killed", "valkey_flushed"]
+    )
     assert [step.alone for step in found.steps] == [True] * 2 + [False] * 28
     assert {step.fault for step in found.steps[:2]} == {"host_killed", "valkey_flushed"}
     assert len(found.jobs()) == 90
-    only = plan.make(1, jobs=90, faults=1, kinds=KINDS, alone=["host_killed", "valkey_flushed"])
+    only = planner.make(1, jobs=90, faults=1, kinds=KINDS, alone=["host_killed", "valkey_flushed"])
     assert len(only.jobs()) == 90
 
 
