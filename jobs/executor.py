@@ -3,8 +3,9 @@
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import TypeVar
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import structlog
 from celery.exceptions import Ignore, Retry
@@ -17,7 +18,7 @@ from jobs.models import Job
 from jobs.pace import pace
 from jobs.publish import ring
 from jobs.queues import get_queue
-from jobs.records import Claimed, Settlement, Waiting
+from jobs.records import Claimed, Line, Settlement, Waiting
 from jobs.retry import settlement_of
 from jobs.states import State
 from jobs.task import registry
@@ -93,7 +94,7 @@ def carry(
     A person's wish goes before limits; with ``limited``, those that do not pass are parked. Returns
     the settlements that counted; a job taken back meanwhile is not among them.
     """
-    wanted = list(ids)
+    wanted, lease = list(ids), uuid4()
     if limited:
         rows = Job.objects.filter(id__in=wanted, gates__isnull=False)
         waiting = [Waiting(id=job.id, priority=job.priority, gates=job.gates or []) for job in rows]
@@ -101,33 +102,46 @@ def carry(
         wanted = [id_ for id_ in wanted if id_ not in {job.id for job in waiting}]
     else:
         claimed = []
-    claimed += _once_more(lambda: transitions.claim(wanted, worker=worker))
+    claimed += _once_more(
+        lambda: transitions.claim(wanted, worker=worker, lease=lease),
+        lambda: transitions.claimed_with(lease, worker=worker),
+    )
     return [settlement for job in claimed for _, settlement in _carry([job], worker)]
 
 
 def _claim_next(queue: str, worker: UUID | None) -> tuple[list[Claimed], bool]:
     """Claim what is next in the queue; returns the jobs, and whether more are due."""
-    size, known = pace.jobs_at_once(queue), sorted(registry())
     while True:
-        line = _once_more(lambda: transitions.claim_next(queue, size, worker=worker, tasks=known))
-        if not line.gated:
-            return line.claimed, line.more
-        claimed = line.claimed + gates.pass_or_park(line.gated, worker=worker)
-        if claimed or not line.more:
+        lease = uuid4()
+        line = _once_more(partial(_look, queue, worker, lease), partial(_lost, worker, lease))
+        claimed = line.claimed
+        if line.gated:
+            claimed += gates.pass_or_park(line.gated, worker=worker, lease=lease)
+        if claimed or not line.more or not line.gated:
             return claimed, line.more
         # Those whose turn it was are parked, or went to others: look at the next.
 
 
-def _once_more(claim: Callable[[], T]) -> T:
+def _look(queue: str, worker: UUID | None, lease: UUID) -> Line:
+    size, known = pace.jobs_at_once(queue), sorted(registry())
+    return transitions.claim_next(queue, size, worker=worker, tasks=known, lease=lease)
+
+
+def _lost(worker: UUID | None, lease: UUID) -> Line | None:
+    found = transitions.claimed_with(lease, worker=worker)
+    return Line(claimed=found, gated=[], more=True) if found else None
+
+
+def _once_more(claim: Callable[[], T], lost: Callable[[], T | None]) -> T:
+    """Claim; on a new connection if the old one, kept from the last job, was cut while idle."""
     try:
         return claim()
     except (OperationalError, InterfaceError):
-        # The connection kept from the last job was cut while idle. If the cut came after the
-        # claim was written, the second try finds nothing and the lifeline takes the job back.
         if connection.in_atomic_block:
             raise
         connection.close()
-        return claim()
+        # If the cut came after the claim was committed, its jobs are ours already.
+        return lost() or claim()
 
 
 def _carry(jobs: Sequence[Claimed], worker: UUID | None) -> list[Done]:

@@ -69,7 +69,9 @@ def value_of(name: str, limit: Limit) -> int | None:
     return overrides.get().get(name, limit.limit)
 
 
-def pass_or_park(waiting: Sequence[Waiting], *, worker: UUID | None) -> list[Claimed]:
+def pass_or_park(
+    waiting: Sequence[Waiting], *, worker: UUID | None, lease: UUID | None = None
+) -> list[Claimed]:
     """Claim those of the jobs that pass all of their gates; park the others."""
     gates = sorted({gate for job in waiting for gate in job.gates})
     with transaction.atomic():
@@ -82,7 +84,7 @@ def pass_or_park(waiting: Sequence[Waiting], *, worker: UUID | None) -> list[Cla
         )
         rooms = _rooms(gates)
         passing, parked = _decide(waiting, rooms)
-        claimed = transitions.claim(passing, worker=worker) if passing else []
+        claimed = transitions.claim(passing, worker=worker, lease=lease) if passing else []
         _count(claimed)
         for gate, ids in parked.items():
             transitions.park(ids, gate=gate)

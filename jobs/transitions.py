@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from functools import cache
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from jobs.conf import jobs_settings
 from jobs.records import Claimed, Inserted, Line, NewJob, Settlement, Waiting
@@ -80,10 +80,10 @@ _SEAT = f"""
     + row_number() OVER (PARTITION BY r.queue, r.priority, r.tenant ORDER BY r.place) - 1
 """
 
-#: What a claim sets. The values: lease margin in seconds, worker, pid.
+#: What a claim sets. The values: lease, its margin in seconds, worker, pid.
 _TAKE = """
     UPDATE jobs_job
-    SET state = 'running', attempt = attempt + 1, lease = gen_random_uuid(),
+    SET state = 'running', attempt = attempt + 1, lease = %s::uuid,
         lease_until = clock_timestamp() + make_interval(secs => timeout + %s::float8),
         worker = %s::uuid, pid = %s::int, started_at = clock_timestamp(), progress = NULL,
         parked = false, gate = ''
@@ -210,8 +210,12 @@ def _keepable(text: str) -> str:
     )
 
 
-def claim(ids: Iterable[UUID | str], *, worker: UUID | None) -> list[Claimed]:
+def claim(
+    ids: Iterable[UUID | str], *, worker: UUID | None, lease: UUID | None = None
+) -> list[Claimed]:
     """Take these jobs for this process: those that are due, waiting, and in no paused queue.
+
+    They get one lease, by which :func:`claimed_with` finds them should the answer be lost.
 
     Their limits are not asked: see :mod:`jobs.gates`. A job that another process took, or that is
     finished, is simply not among the answers.
@@ -233,11 +237,28 @@ def claim(ids: Iterable[UUID | str], *, worker: UUID | None) -> list[Claimed]:
     })
         SELECT {_CLAIMED} FROM moved AS m ORDER BY m.priority, m.seat, m.scheduled_at
     """
-    values = [*_taker(worker), [str(id_) for id_ in ids], _WAITING, process_name()]
+    values = [*_taker(worker, lease), [str(id_) for id_ in ids], _WAITING, process_name()]
     return [_claimed(row) for row in fetch(sql, values)]
 
 
-def claim_next(queue: str, limit: int, *, worker: UUID | None, tasks: Sequence[str]) -> Line:
+def claimed_with(lease: UUID, *, worker: UUID | None) -> list[Claimed]:
+    """Return the jobs that a claim with this lease took, when its answer never arrived."""
+    sql = f"""
+        SELECT {_CLAIMED} FROM jobs_job AS m
+        WHERE m.state = 'running' AND m.worker IS NOT DISTINCT FROM %s::uuid AND m.lease = %s::uuid
+        ORDER BY m.priority, m.seat, m.scheduled_at
+    """
+    return [_claimed(row) for row in fetch(sql, [str(worker) if worker else None, str(lease)])]
+
+
+def claim_next(
+    queue: str,
+    limit: int,
+    *,
+    worker: UUID | None,
+    tasks: Sequence[str],
+    lease: UUID | None = None,
+) -> Line:
     """Take up to ``limit`` of the jobs whose turn it is in ``queue``.
 
     Class by class, by priority; a class whose first job has waited for ``AGEING`` counts as the one
@@ -292,7 +313,7 @@ def claim_next(queue: str, limit: int, *, worker: UUID | None, tasks: Sequence[s
     ageing = jobs_settings().AGEING.total_seconds()
     values = [
         queue, queue, ageing, queue, list(tasks), limit, limit,
-        *_taker(worker), process_name(), queue, limit,
+        *_taker(worker, lease), process_name(), queue, limit,
     ]  # fmt: skip
     rows = fetch(sql, values)
     return Line(
@@ -564,9 +585,9 @@ def seconds(duration: timedelta | None) -> float:
     return duration.total_seconds() if duration else 0.0
 
 
-def _taker(worker: UUID | None) -> list[Any]:
+def _taker(worker: UUID | None, lease: UUID | None) -> list[Any]:
     margin = jobs_settings().LEASE_MARGIN.total_seconds()
-    return [margin, str(worker) if worker else None, os.getpid()]
+    return [str(lease or uuid4()), margin, str(worker) if worker else None, os.getpid()]
 
 
 def _claimed(row: tuple[Any, ...]) -> Claimed:

@@ -12,7 +12,7 @@ import pytest
 from billiard.exceptions import SoftTimeLimitExceeded
 from celery.exceptions import Ignore, Retry
 from cryptography.fernet import Fernet
-from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.db import DatabaseError, IntegrityError, OperationalError, connection, transaction
 from django.db.models.functions import Now
 from pydantic import SecretStr
 
@@ -499,3 +499,27 @@ def test_what_a_person_wanted_cancelled_is_not_retried_when_it_fails() -> None:
     assert job.finished_at is not None
     last = AuditEntry.objects.filter(subject_id=str(job.id)).latest("id")
     assert last.action == "job.cancelled"
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("by_id", [True, False])
+def test_a_claim_whose_answer_was_lost_is_found_again(
+    live: Live, monkeypatch: pytest.MonkeyPatch, by_id: bool
+) -> None:
+    name = "claim" if by_id else "claim_next"
+    honest = getattr(transitions, name)
+    calls: list[object] = []
+
+    def losing_the_first_answer(*arguments: Any, **options: Any) -> Any:
+        answer = honest(*arguments, **options)
+        calls.append(answer)
+        if len(calls) == 1:
+            raise OperationalError("server closed the connection unexpectedly")
+        return answer
+
+    monkeypatch.setattr(transitions, name, losing_the_first_answer)
+    job = probe.using(queue="reports").enqueue(label="x")
+    settled = carry([job.id], worker=None) if by_id else list(take_turn("reports", worker=None))
+    assert [one.id for one in settled] == [job.id]
+    assert Attempt.objects.filter(job=job).count() == 1
+    assert Job.objects.get(id=job.id).attempt == 1

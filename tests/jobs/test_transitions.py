@@ -96,7 +96,10 @@ def test_a_list_of_jobs_is_claimed_in_one_call_the_most_urgent_first() -> None:
     ids = [probe.using(priority=priority).enqueue(label="x").id for priority in priorities]
     claimed = transitions.claim(ids, worker=None)
     assert [job.id for job in claimed] == [ids[1], ids[3], ids[2], ids[0]]
-    assert len({job.lease for job in claimed}) == 4
+    (lease,) = {job.lease for job in claimed}
+    assert transitions.claimed_with(lease, worker=None) == claimed
+    assert transitions.claimed_with(uuid4(), worker=None) == []
+    assert transitions.claimed_with(lease, worker=uuid4()) == []
 
 
 @pytest.mark.processes
