@@ -79,8 +79,8 @@ def take_turn(queue: str, *, worker: UUID | None, seconds: float = TURN) -> Iter
             return
         for _, settlement in _carry(claimed, worker):
             yield settlement
-        if not more:
-            return
+        if not more and not any(job.gates for job in claimed):
+            return  # the end of a limited one may have let another through
         if time.monotonic() > until:
             ring(queue)
             return

@@ -23,7 +23,7 @@ from jobs.breaker import breaker
 from jobs.maintenance import lifeline, strays
 from jobs.maintenance.stager import Stager
 from jobs.models import LimitOverride, Worker
-from jobs.states import FINAL, Move
+from jobs.states import FINAL
 from tests.conftest import Live
 from tests.jobs.properties import invariants, tables
 from tests.jobs.properties.keeper import Keeper

@@ -59,7 +59,7 @@ class Limited(Machine):
                 assert passing & surely <= got <= passing, f"{got} passed, and not {passing}"
                 must = free.intersection(stopped).difference(self.unsure)
                 parks = partial(self._follow_parked, asked, stopped, must)
-            effects = [parks, *self.claimed(answer.value, worker_id, span[1])]
+            effects: list[Effect] = [parks, *self.claimed(answer.value, worker_id, span[1])]
             return Did(effects, got, unsure=free.intersection(stopped))
 
         call = partial(gates.pass_or_park, waiting, worker=worker_id)

@@ -5,7 +5,7 @@ that may be. It knows the table of moves, pauses, limits and turns.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -138,20 +138,27 @@ class Model:
         surely = {job.id for job in free if job.is_due(before) and not job.is_expired(after)}
         return surely.difference(unsure), perhaps
 
-    def order(self, queue: str, now: datetime) -> dict[UUID, tuple[object, ...]]:
-        """Return where each job stands in the queue's line: the smaller, the sooner."""
+    def goes_before(self, queue: str, now: datetime) -> Callable[[UUID, UUID], bool]:
+        """Return what says whether one job of the queue's line is claimed before another."""
         line = sorted(self.line(queue), key=lambda job: (job.row.seat, job.row.scheduled_at))
         heads: dict[int, ModelJob] = {}
         for job in line:
             heads.setdefault(job.priority, job)
-        counts_as = {
-            priority: priority and max(1, priority - (now - head.row.scheduled_at) // AGEING)
+        classes = {
+            priority: (
+                priority and max(1, priority - (now - head.row.scheduled_at) // AGEING),
+                head.row.scheduled_at,
+            )
             for priority, head in heads.items()
         }
-        return {
-            job.id: (counts_as[job.priority], job.priority, job.row.seat, job.row.scheduled_at)
-            for job in line
-        }
+
+        def before(one: UUID, other: UUID) -> bool:
+            a, b = self.jobs[one], self.jobs[other]
+            if a.priority != b.priority:
+                return classes[a.priority] < classes[b.priority]
+            return (a.row.seat, a.row.scheduled_at) < (b.row.seat, b.row.scheduled_at)
+
+        return before
 
     # --- limits ----------------------------------------------------------------------------------
 

@@ -123,13 +123,17 @@ _FAR = timedelta(days=10_000)
 
 def let_time_pass(time: timedelta) -> None:
     """Move every instant into the past by so much. Nobody may hold a row."""
-    moved = ", ".join(f"{name} = {name} - %(time)s" for name in _TIMES)
+    moved = ", ".join(f"{name} = {name} - make_interval(secs => %(s)s)" for name in _TIMES)
     with connection.cursor() as cursor:
-        cursor.execute(f"UPDATE jobs_job SET {moved}", {"time": time})
-        cursor.execute("UPDATE jobs_worker SET heartbeat_at = heartbeat_at - %s", [time])
+        cursor.execute(f"UPDATE jobs_job SET {moved}", {"s": time.total_seconds()})
+        cursor.execute(
+            "UPDATE jobs_worker SET heartbeat_at = heartbeat_at - make_interval(secs => %s)",
+            [time.total_seconds()],
+        )
         # In two steps, so that no slice comes by the place of another.
         for step in (time - _FAR, _FAR):
             cursor.execute(
-                "UPDATE jobs_ratecount SET slice_at = slice_at - %s, expires_at = expires_at - %s",
-                [step, step],
+                "UPDATE jobs_ratecount SET slice_at = slice_at - make_interval(secs => %(s)s),"
+                " expires_at = expires_at - make_interval(secs => %(s)s)",
+                {"s": step.total_seconds()},
             )

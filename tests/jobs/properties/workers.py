@@ -19,7 +19,7 @@ from jobs.task import registry
 from tests.jobs.properties.limits import Limited
 from tests.jobs.properties.machine import OFTEN, PICK, RARELY, SOMETIMES, Did, step
 from tests.jobs.properties.model import HOUR, ModelJob, Span
-from tests.jobs.properties.sessions import Answer, Session
+from tests.jobs.properties.sessions import Answer
 from tests.jobs.properties.wishes import NARROW, QUEUES
 
 ENDINGS: dict[str, Exception | None] = {
@@ -60,7 +60,7 @@ class Workers(Limited):
             self._check_line(lane, limit, known, line, span)
             self.told[worker] = line.gated
             self.claims += line.claimed
-            got = [job.id for job in (*line.claimed, *line.gated)]
+            got = [job.id for job in line.claimed] + [job.id for job in line.gated]
             return Did(self.claimed(line.claimed, worker_id, None), got)
 
         call = partial(transitions.claim_next, lane, limit, worker=worker_id, tasks=known)
@@ -88,10 +88,9 @@ class Workers(Limited):
         if left:
             assert len(got) == limit, f"{left} were left in line"
             assert line.more, "more is due, and that was not told"
-            best, worst = model.order(queue, span[0]), model.order(queue, span[1])
-            assert max(worst[id_] for id_ in got) <= min(best[id_] for id_ in left), (
-                f"{got} were claimed before {left}"
-            )
+            before = model.goes_before(queue, span[1])
+            passed = [(one, other) for one in left for other in got if before(one, other)]
+            assert not passed, f"of these pairs the second was claimed: {passed}"
         self._take_turns(queue, [job.id for job in line.claimed], left)
 
     def _take_turns(self, queue: str, got: Sequence[UUID], left: set[UUID]) -> None:
