@@ -103,8 +103,7 @@ class Environment(BaseModel):
     jobs_lease_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0
     #: Seconds between two looks of the stager for due jobs.
     jobs_stager_seconds: Annotated[float, Field(gt=0, le=60)] = 0.5
-    #: Seconds a published job may wait with nothing left in its Redis queue before it is
-    #: published again: its message is lost.
+    #: Seconds after which a queue without a message in Redis is rung again: they are lost.
     jobs_republish_seconds: Annotated[float, Field(gt=0, le=3600)] = 10.0
     #: Multiplies every wait before a retry: below 1 for tests and demonstrations.
     jobs_backoff_scale: Annotated[float, Field(gt=0, le=10)] = 1.0

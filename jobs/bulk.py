@@ -75,6 +75,9 @@ def _listed(
 def _sealed(task: "JobTask[Any, Any]", calls: Iterable[Mapping[str, Any]]) -> Iterator[Sealed]:
     name, model = task.definition.name, task.definition.arguments
     for place, call in enumerate(calls):
+        if not isinstance(call, Mapping):
+            kind = type(call).__name__
+            raise InvalidPayload(name, {str(place): f"expected arguments by name, not {kind}"})
         try:
             yield payloads.seal(name, payloads.check(model, name, call))
         except InvalidPayload as error:

@@ -31,7 +31,7 @@ class JobsSettings:
     LEASE: timedelta = timedelta(seconds=30)
     #: Between two looks of the stager for due jobs.
     STAGER_INTERVAL: timedelta = timedelta(seconds=0.5)
-    #: A published job whose queue is empty in Redis is published again after this long.
+    #: A queue without a message in Redis, whose first job was published so long ago, is rung again.
     REPUBLISH_AFTER: timedelta = timedelta(seconds=10)
     #: A class of priority whose first job waits for this long counts as the class above.
     AGEING: timedelta = timedelta(minutes=10)

@@ -19,7 +19,7 @@ from jobs import payload as payloads
 from jobs.breaker import breaker
 from jobs.conf import jobs_settings
 from jobs.context import current_context
-from jobs.definition import Definition, Options, Placement, Step
+from jobs.definition import Definition, Options, Placement, Step, Unique
 from jobs.errors import EnqueueError, InvalidPayload
 from jobs.limits import gates_of, name_of
 from jobs.models import Job, Priority
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     AnyTask = JobTask[Any, Any]
 
 
+_LONGEST_DELAY = timedelta(days=36_500)
 #: How often an insert is tried whose twin comes and goes meanwhile.
 _TRIES = 5
 
@@ -185,6 +186,7 @@ def new_job(
     context = current_context()
     running = current_job()
     tenant = context.tenant if options.tenant is None else options.tenant
+    _check_options(definition.name, options, tenant)
     # An equal job that is there already would not continue this job's workflow.
     unique = None if options.placed else options.unique or definition.unique
     expires = definition.expires if options.expires is None else options.expires
@@ -236,6 +238,33 @@ def gates_on(
     if not any(limits for _, limits in owners):
         return None
     return lambda tenant, sealed: gates_of(owners, tenant, sealed.payload)
+
+
+def _check_options(task: str, options: Any, tenant: Any) -> None:
+    """Raise :class:`InvalidPayload` for what the database would refuse, or nobody would notice.
+
+    Not every caller's types are checked.
+    """
+    problems = {}
+    if not isinstance(tenant, str) or not _can_be_text(tenant, longest=64):
+        problems["tenant"] = "expected text of at most 64 characters"
+    if options.delay is not None and not timedelta(0) <= options.delay <= _LONGEST_DELAY:
+        problems["delay"] = f"expected a duration from 0 to {_LONGEST_DELAY.days} days"
+    if options.unique is not None and not isinstance(options.unique, Unique):
+        problems["unique"] = f"expected Unique(…), not {type(options.unique).__name__}"
+    if not isinstance(options.expires, datetime | timedelta | None):
+        kind = type(options.expires).__name__
+        problems["expires"] = f"expected a time with a zone or a duration, not {kind}"
+    if problems:
+        raise InvalidPayload(task, problems)
+
+
+def _can_be_text(text: str, *, longest: int) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return len(text) <= longest and "\x00" not in text
 
 
 def _aware(task: str, field: str, instant: datetime | None) -> str | None:

@@ -1,7 +1,6 @@
 """Plays a plan: hands out the transactions, does the faults, keeps the time, then makes all whole."""
 
 import heapq
-import os
 import random
 import subprocess
 import sys
@@ -283,4 +282,3 @@ def kill_everything(world: World) -> None:
         world.servers.stop()
     except (OSError, psycopg.Error) as error:
         print(f"the servers did not stop: {error}", file=sys.stderr)
-    os.sync()

@@ -80,10 +80,10 @@ class Limited(Machine):
         return self.model.follow(jobs, move, tables.read())
 
     @step(
-        5,
+        8,
         lambda machine: (
             machine.is_free(machine.world.keeper)
-            and any(job.gate for job in machine.model.jobs.values())
+            and any(job.parked for job in machine.model.jobs.values())
         ),
         stays_open=SOMETIMES,
     )

@@ -136,10 +136,10 @@ class People(Clients):
         return [partial(self.model.add, again), upset]
 
     @step(
-        2,
+        3,
         lambda machine: _can_act(machine) and not machine.anybody_waits,
         name=st.sampled_from(sorted(LIMITS)),
-        value=st.sampled_from([0, 1, 3, None]),
+        value=st.sampled_from([3, 0, 4, 1, None]),
     )
     def set_limit(self, name: str, value: int | None) -> None:
         """Change a limit at run time."""

@@ -14,7 +14,7 @@ from jobs.models import Worker
 from jobs.queues import get_queue
 from jobs.records import Claimed, Line, Settlement
 from jobs.retry import settlement_of
-from jobs.states import WAITING, Move
+from jobs.states import WAITING, Move, State
 from jobs.task import registry
 from tests.jobs.properties.limits import Limited
 from tests.jobs.properties.machine import OFTEN, PICK, RARELY, SOMETIMES, Did, step
@@ -132,8 +132,9 @@ class Workers(Limited):
 
     @property
     def unlimited(self) -> list[ModelJob]:
-        """The jobs without limits: those that wait, or all."""
+        """The jobs without limits: those that wait, or all; rather what somebody holds."""
         jobs = [job for job in self.model.jobs.values() if not job.row.gates]
+        jobs.sort(key=lambda job: job.id in self.held)
         return [job for job in jobs if job.state in WAITING] or jobs
 
     @step(
@@ -152,7 +153,9 @@ class Workers(Limited):
         """End attempts; ``late``: those that were taken back, or that ended already."""
         worker = self.some_worker(pick)
         fitting = [claim for claim in self.claims if self._is_running(claim) is not late]
-        fitting.sort(key=lambda claim: claim.id in self.held)
+        # Rather what somebody holds, or what another runs by now.
+        running = {job.id for job in self.jobs_in(State.RUNNING)}
+        fitting.sort(key=lambda claim: claim.id in (running if late else self.held))
         chosen = self.newest(fitting, [which for which, _ in ends]) if fitting else []
         done = [
             (claimed, _settlement(claimed, ending))
