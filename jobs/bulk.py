@@ -74,7 +74,8 @@ def _listed(
 
 def _sealed(task: "JobTask[Any, Any]", calls: Iterable[Mapping[str, Any]]) -> Iterator[Sealed]:
     name, model = task.definition.name, task.definition.arguments
-    for place, call in enumerate(calls):
+    given: Iterable[Any] = calls  # not every caller's types are checked
+    for place, call in enumerate(given):
         if not isinstance(call, Mapping):
             kind = type(call).__name__
             raise InvalidPayload(name, {str(place): f"expected arguments by name, not {kind}"})

@@ -1,12 +1,12 @@
 """The engine's tasks for Celery's ``map``, ``starmap`` and ``chunks``; what errbacks are told."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from jobs import binding, payload
-from jobs.errors import EnqueueError, InvalidPayload
+from jobs.errors import EnqueueError, InvalidPayload, UnknownTask
 from jobs.running import current_job
 from jobs.task import JobTask, get_task, job_task
 
@@ -35,8 +35,22 @@ class FailedJob(BaseModel):
     retries: int
 
 
+def _mappable(name: str) -> str:
+    """Let pass a task that may be mapped: whoever enqueues a mapping by hand is asked here."""
+    try:
+        task = get_task(name)
+    except UnknownTask as error:
+        raise ValueError(str(error)) from None
+    if payload.takes_secrets(task.definition.arguments):
+        raise ValueError(f"{name} takes secrets, so it cannot be mapped")
+    return name
+
+
+Mapped = Annotated[str, AfterValidator(_mappable)]
+
+
 @job_task(name="jobs.map", queue="maintenance")
-def run_each(*, task: str, items: list[dict[str, Any]]) -> list[Any]:
+def run_each(*, task: Mapped, items: list[dict[str, Any]]) -> list[Any]:
     """Run a task for each of these arguments, one after the other; returns the results.
 
     What Celery's ``task.map(…)``, ``task.starmap(…)`` and ``task.chunks(…)`` become, on the queue
@@ -46,7 +60,7 @@ def run_each(*, task: str, items: list[dict[str, Any]]) -> list[Any]:
 
 
 @job_task(name="jobs.map_atomic", queue="maintenance", atomic=True)
-def run_each_atomically(*, task: str, items: list[dict[str, Any]]) -> list[Any]:
+def run_each_atomically(*, task: Mapped, items: list[dict[str, Any]]) -> list[Any]:
     """Run an atomic task for each of these arguments, all in one transaction, or none."""
     return _run_each(task, items)
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from django.http import HttpRequest
 from ninja import Query, Router
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictBool
 
 from jobs import operations, replays, selectors
 from jobs.api.auth import Operator, Viewer
@@ -48,9 +48,9 @@ class ReplayOrder(Wanted):
     #: Any of these jobs.
     ids: Annotated[list[UUID], Field(max_length=1_000)] = []
     #: Nothing restricts, and that is meant.
-    all: bool = False
+    all: StrictBool = False
     #: One first; the others when it has succeeded.
-    canary: bool = True
+    canary: StrictBool = True
 
 
 class DeadLetterPage(BaseModel):

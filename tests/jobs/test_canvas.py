@@ -7,7 +7,11 @@ import pytest
 from celery import chain, group
 from celery.exceptions import IncompleteStream
 from celery.result import GroupResult
+from pydantic import SecretStr
 
+from jobs import job_task
+from jobs.enqueue import enqueue_by_name
+from jobs.errors import InvalidPayload
 from jobs.models import Job, Workflow
 from jobs.testing import run_jobs
 from tests.canvas.arithmetic import QUEUE, declare
@@ -123,3 +127,14 @@ def test_a_skewed_group_starts_one_after_the_other(tasks: SimpleNamespace) -> No
         for job in Job.objects.order_by("group_index")
     ]
     assert waits == [10, 20, 30]
+
+
+def test_a_mapping_that_is_enqueued_by_hand_takes_no_secrets_either() -> None:
+    @job_task(name="tests.secretive", queue="reports")
+    def secretive(*, token: SecretStr) -> None:
+        pass
+
+    for name, told in (("tests.secretive", "takes secrets"), ("tests.secretiv", "Did you mean")):
+        with pytest.raises(InvalidPayload, match=told):
+            enqueue_by_name("jobs.map", {"task": name, "items": [{"token": "S3CRET"}]})
+    assert not Job.objects.exists()

@@ -71,8 +71,8 @@ class Engine(Workers, Keeper, People):
         possible = [
             name
             for name, one in sorted(STEPS.items(), key=lambda item: -item[1].weight)
-            for _ in range(one.weight)
-            if name not in self._without and one.when(self)
+            for _ in range(one.weight * one.when(self))
+            if name not in self._without
         ]
         name = data.draw(st.sampled_from(possible), label="step")
         arguments = data.draw(STEPS[name].arguments, label=name)

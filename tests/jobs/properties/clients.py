@@ -12,13 +12,13 @@ from jobs.breaker import breaker
 from jobs.definition import Options
 from jobs.enqueue import enqueue as enqueue_call
 from jobs.enqueue import new_job
-from jobs.models import Job
+from jobs.models import Job, Priority
 from jobs.states import Move, State
 from tests.jobs.properties import tables
 from tests.jobs.properties.machine import PICK, SOMETIMES, Did, Machine, step
-from tests.jobs.properties.model import HOUR, ModelJob, Span
+from tests.jobs.properties.model import HOUR, Key, ModelJob, Span
 from tests.jobs.properties.sessions import Answer, Session
-from tests.jobs.properties.wishes import NARROW, PLAIN, QUIET, TENANTS, TOMORROW, Wish, wishes
+from tests.jobs.properties.wishes import NARROW, PLAIN, QUIET, RATED, TENANTS, TOMORROW, Wish, wishes
 
 
 class Clients(Machine):
@@ -34,10 +34,32 @@ class Clients(Machine):
     def enqueue(self, pick: int, jobs: list[Wish], stays_open: bool) -> None:
         """Enqueue jobs one by one; in the transaction that is open already, when there is one."""
         ready = [one for one in self.world.clients if not self.waits(one)]
-        client = ready[pick % len(ready)]
+        client = self.newest(ready, [pick])[0]
         for job in jobs:
             if not self.waits(client):
                 self.enqueue_one(client, job, stays_open=stays_open)
+
+    @step(
+        5,
+        lambda machine: 2 * bool(machine.keys_on_their_way and machine.free_clients),
+        pick=PICK,
+        stays_open=SOMETIMES,
+    )
+    def enqueue_twin(self, pick: int, stays_open: bool) -> None:
+        """Enqueue a job that another transaction has enqueued, and not committed yet."""
+        task, tenant, key = self.newest(self.keys_on_their_way, [pick])[0]
+        wish = Wish(task, "", tenant, Priority.NORMAL, 0, 0, key, 0, fails=False)
+        self.enqueue_one(self.free_clients[0], wish, stays_open=stays_open)
+
+    @property
+    def keys_on_their_way(self) -> list[Key]:
+        """The keys of unique jobs that were enqueued and not committed."""
+        return [held[0] for held in self.held if isinstance(held, tuple) and held[0]]
+
+    @property
+    def free_clients(self) -> list[Session]:
+        """The clients that can begin something."""
+        return [client for client in self.world.clients if self.is_free(client)]
 
     def enqueue_one(self, client: Session, wish: Wish, *, stays_open: bool = False) -> None:
         """Enqueue a job."""
@@ -99,9 +121,9 @@ class Clients(Machine):
 
     @step(
         5,
-        lambda machine: any(machine.is_free(one) for one in machine.world.clients),
+        lambda machine: bool(machine.free_clients),
         pick=PICK,
-        task=st.sampled_from([PLAIN, PLAIN, PLAIN, NARROW]),
+        task=st.sampled_from([PLAIN, PLAIN, NARROW, RATED]),
         tenant=TENANTS,
         number=st.integers(2, 7),
         delay=st.sampled_from([0, 0, 0, 2]),
@@ -111,8 +133,7 @@ class Clients(Machine):
         self, pick: int, task: str, tenant: str, number: int, delay: int, stays_open: bool
     ) -> None:
         """Enqueue jobs by one call."""
-        free = [one for one in self.world.clients if self.is_free(one)]
-        client = free[pick % len(free)]
+        client = self.newest(self.free_clients, [pick])[0]
         self.set_breaker()
         calls = [{"key": str(place)} for place in range(number)]
         options = Options(queue=QUIET if task == PLAIN else None, tenant=tenant, delay=delay * HOUR)
@@ -146,7 +167,7 @@ class Clients(Machine):
 
     @step(
         1,
-        lambda machine: machine.rung and machine.is_free(machine.world.clients[0]),
+        lambda machine: bool(machine.rung and machine.free_clients),
         picks=st.lists(PICK, min_size=1, max_size=3),
     )
     def redis_refuses(self, picks: list[int]) -> None:
@@ -160,7 +181,7 @@ class Clients(Machine):
 
         ids = [job.id for job in jobs]
         call = partial(transitions.unpublish, ids)
-        self.perform(self.world.clients[0], call, finish, targets=ids)
+        self.perform(self.free_clients[0], call, finish, targets=ids)
 
     @property
     def rung(self) -> list[ModelJob]:

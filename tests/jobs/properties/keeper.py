@@ -30,7 +30,9 @@ class Keeper(Limited):
 
     @step(
         5,
-        lambda machine: _is_free(machine) and machine.jobs_in(State.SCHEDULED, State.AVAILABLE),
+        lambda machine: (
+            _is_free(machine) and bool(machine.jobs_in(State.SCHEDULED, State.AVAILABLE))
+        ),
         stays_open=SOMETIMES,
     )
     def stage(self, stays_open: bool) -> None:
@@ -92,7 +94,7 @@ class Keeper(Limited):
     @step(
         4,
         lambda machine: (
-            _is_free(machine) and not machine.anybody_waits and machine.jobs_in(State.RUNNING)
+            _is_free(machine) and not machine.anybody_waits and bool(machine.jobs_in(State.RUNNING))
         ),
         pick=PICK,
         how=st.sampled_from(["forsaken", "forsaken", "process gone", "worker stops", "by force"]),

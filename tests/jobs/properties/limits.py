@@ -26,7 +26,7 @@ class Limited(Machine):
         """Return what a claim changes."""
         return [partial(self.model.claim, job, worker, passed_at) for job in jobs]
 
-    @step(5, lambda machine: machine.hesitating, pick=PICK, stays_open=OFTEN)
+    @step(5, lambda machine: bool(machine.hesitating), pick=PICK, stays_open=OFTEN)
     def pass_gates(self, pick: int, stays_open: bool) -> None:
         """Claim jobs with limits that a worker was told of some time ago."""
         self.pass_gates_of(self.newest(self.hesitating, [pick])[0], stays_open=stays_open)

@@ -33,7 +33,7 @@ Effect = Callable[[], object]
 
 OPERATOR = "user:ann"
 #: Which of several, counted from the newest.
-PICK = st.integers(0, 5)
+PICK = st.integers(0, 3)
 #: Whether a transaction stays open after its step, and the like.
 OFTEN = st.sampled_from([False, True])
 SOMETIMES = st.sampled_from([False, False, False, True])
@@ -76,10 +76,11 @@ class _Open:
 
 @dataclass(frozen=True)
 class Step:
-    """Something that can happen: how often, and when at all."""
+    """Something that can happen, and of what its arguments are made."""
 
     weight: int
-    when: Callable[[Any], object]
+    #: Whether it can happen now, or how much more often than otherwise.
+    when: Callable[[Any], int]
     arguments: st.SearchStrategy[dict[str, Any]]
 
 
@@ -88,7 +89,7 @@ STEPS: dict[str, Step] = {}
 
 def step(
     weight: int,
-    when: Callable[[Any], object] = lambda _: True,
+    when: Callable[[Any], int] = lambda _: True,
     **arguments: st.SearchStrategy[Any],
 ) -> Callable[[Method], Method]:
     """Declare a method as a step, with what its arguments are made of."""
@@ -172,7 +173,12 @@ class Machine(RuleBasedStateMachine):
 
     def some_worker(self, pick: int) -> Session:
         """Return a free worker."""
-        return _pick([one for one in self.world.workers if self.is_free(one)], pick)
+        return _pick(self.free_workers, pick)
+
+    @property
+    def free_workers(self) -> list[Session]:
+        """The workers that can begin something."""
+        return [worker for worker in self.world.workers if self.is_free(worker)]
 
     def newest(self, items: Iterable[T], picks: Iterable[int]) -> list[T]:
         """Return some of these, each once; the smaller the picks, the newer."""
@@ -180,8 +186,8 @@ class Machine(RuleBasedStateMachine):
         return [chosen[-1 - n] for n in dict.fromkeys(pick % len(chosen) for pick in picks)]
 
     def likely(self, liked: Iterable[ModelJob], pick: int) -> ModelJob:
-        """Return one of these jobs, those in somebody's hands first; or another one now and then."""
-        wanted = sorted(liked, key=lambda job: job.id in self.held)
+        """Return one of these jobs, those that others are about first; or another now and then."""
+        wanted = sorted(liked, key=lambda job: (job.id in self.held, job.state == State.RUNNING))
         others = [job for job in self.model.jobs.values() if job not in wanted]
         return _pick([*wanted[::-1], *others[-1:]], pick)
 

@@ -25,7 +25,7 @@ AGEING = 10 * HOUR
 RATE_PERIOD = 3.5 * HOUR  # no whole number of hours is near its end
 RATE = "tests.rated/rate"
 #: The limits that are declared.
-LIMITS = {RATE: 3, "tests.rated/concurrency": 2, "tests.narrow/concurrency/tenant": 2}
+LIMITS = {RATE: 2, "tests.narrow/concurrency": 3, "tests.narrow/concurrency/tenant": 2}
 #: Jobs that are let through at once where there is no limit.
 _MANY = 1_000
 _CRITICAL = 0

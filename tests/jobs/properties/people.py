@@ -24,7 +24,7 @@ class People(Clients):
 
     @step(
         4,
-        lambda machine: _can_act(machine) and machine.jobs_in(*UNFINISHED),
+        lambda machine: _can_act(machine) and bool(machine.jobs_in(*UNFINISHED)),
         pick=PICK,
         stays_open=OFTEN,
     )
@@ -50,7 +50,7 @@ class People(Clients):
 
     @step(
         2,
-        lambda machine: _can_act(machine) and machine.jobs_in(State.SCHEDULED),
+        lambda machine: _can_act(machine) and bool(machine.jobs_in(State.SCHEDULED)),
         pick=PICK,
         stays_open=SOMETIMES,
     )
@@ -81,7 +81,7 @@ class People(Clients):
 
     @step(
         6,
-        lambda machine: _can_act(machine) and machine.model.paused,
+        lambda machine: _can_act(machine) and bool(machine.model.paused),
         queue=st.sampled_from(QUEUES),
         stays_open=SOMETIMES,
     )

@@ -32,7 +32,7 @@ def declare_tasks() -> dict[str, AnyTask]:
     lasting: Any = {"hard_time_limit": 12.5 * HOUR}
     period = Unique(by=("key",), period=UNIQUE_PERIOD)
     rate = Rate(limit=LIMITS[RATE], per=RATE_PERIOD)
-    two, two_each = Concurrency(limit=2), Concurrency(limit=2, by="tenant")
+    three, two_each = Concurrency(limit=3), Concurrency(limit=2, by="tenant")
 
     def body(*, key: str = "", fails: bool = False) -> None:
         if fails:
@@ -42,8 +42,8 @@ def declare_tasks() -> dict[str, AnyTask]:
         job_task(name=PLAIN, queue="reports", **lasting)(body),
         job_task(name=SINGLE, queue="reports", unique=Unique(by=("key",)), **lasting)(body),
         job_task(name=SELDOM, queue="reports", unique=period, **lasting)(body),
-        job_task(name=NARROW, queue="inventory", limits=[two_each], atomic=True, **lasting)(body),
-        job_task(name=RATED, queue="inventory", limits=[rate, two], **lasting)(body),
+        job_task(name=NARROW, queue="inventory", limits=[two_each, three], atomic=True, **lasting)(body),
+        job_task(name=RATED, queue="inventory", limits=[rate], **lasting)(body),
     ]
     return {task.definition.name: task for task in tasks}
 
@@ -84,6 +84,6 @@ def wishes(least: int, most: int) -> st.SearchStrategy[list[Wish]]:
         expires=st.sampled_from([0, 0, 0, 3]),
         key=st.sampled_from("xxxy"),
         follows=st.sampled_from([0, 0, 0, 2]),
-        fails=st.booleans(),
+        fails=st.sampled_from([False, False, True]),
     )
     return st.lists(wish, min_size=least, max_size=most)

@@ -32,13 +32,19 @@ ENDINGS: dict[str, Exception | None] = {
     "is given back": None,
 }
 
+ENDS = st.lists(
+    st.tuples(PICK, st.sampled_from(["succeeds", "succeeds", "fails", *ENDINGS])),
+    min_size=1,
+    max_size=3,
+)
+
 
 class Workers(Limited):
     """Three workers."""
 
     @step(
         16,
-        lambda machine: any(map(machine.is_free, machine.world.workers)),
+        lambda machine: bool(machine.free_workers),
         pick=PICK,
         queue=st.sampled_from(["busiest", "busiest", *QUEUES]),
         limit=st.sampled_from([1, 2, 3, 5]),
@@ -107,7 +113,7 @@ class Workers(Limited):
 
     @step(
         2,
-        lambda machine: machine.unlimited and any(map(machine.is_free, machine.world.workers)),
+        lambda machine: bool(machine.unlimited and machine.free_workers) * (1 + bool(machine.held)),
         pick=PICK,
         picks=st.lists(PICK, min_size=1, max_size=3),
         stays_open=SOMETIMES,
@@ -139,30 +145,54 @@ class Workers(Limited):
 
     @step(
         14,
-        lambda machine: machine.claims and any(map(machine.is_free, machine.world.workers)),
+        lambda machine: bool(machine.running_claims and machine.free_workers),
         pick=PICK,
-        ends=st.lists(
-            st.tuples(PICK, st.sampled_from(["succeeds", "succeeds", "fails", *ENDINGS])),
-            min_size=1,
-            max_size=3,
-        ),
-        late=RARELY,
+        ends=ENDS,
         stays_open=OFTEN,
     )
-    def settle(self, pick: int, ends: list[tuple[int, str]], late: bool, stays_open: bool) -> None:
-        """End attempts; ``late``: those that were taken back, or that ended already."""
+    def settle(self, pick: int, ends: list[tuple[int, str]], stays_open: bool) -> None:
+        """End attempts; rather those that somebody is about."""
+        claims = sorted(self.running_claims, key=lambda claim: claim.id in self.held)
+        self._settle(claims, pick, ends, stays_open=stays_open)
+
+    @step(
+        2,
+        lambda machine: bool(machine.lost_claims and machine.free_workers) * machine.heirs,
+        pick=PICK,
+        ends=ENDS,
+        stays_open=SOMETIMES,
+    )
+    def settle_too_late(self, pick: int, ends: list[tuple[int, str]], stays_open: bool) -> None:
+        """End attempts that were taken back, or that ended already; rather where another runs."""
+        running = {claim.id for claim in self.running_claims}
+        claims = sorted(self.lost_claims, key=lambda claim: claim.id in running)
+        self._settle(claims, pick, ends, stays_open=stays_open)
+
+    @property
+    def running_claims(self) -> list[Claimed]:
+        """The claims that hold."""
+        return [claim for claim in self.claims if self._is_running(claim)]
+
+    @property
+    def lost_claims(self) -> list[Claimed]:
+        """The claims that do not hold any more, or never did."""
+        return [claim for claim in self.claims if not self._is_running(claim)]
+
+    @property
+    def heirs(self) -> int:
+        """How much there is for a zombie to spoil."""
+        running = {claim.id for claim in self.running_claims}
+        return 1 + 4 * any(claim.id in running for claim in self.lost_claims)
+
+    def _settle(
+        self, claims: list[Claimed], pick: int, ends: list[tuple[int, str]], *, stays_open: bool
+    ) -> None:
         worker = self.some_worker(pick)
-        fitting = [claim for claim in self.claims if self._is_running(claim) is not late]
-        # Rather what somebody holds, or what another runs by now.
-        running = {job.id for job in self.jobs_in(State.RUNNING)}
-        fitting.sort(key=lambda claim: claim.id in (running if late else self.held))
-        chosen = self.newest(fitting, [which for which, _ in ends]) if fitting else []
+        chosen = self.newest(claims, [which for which, _ in ends])
         done = [
             (claimed, _settlement(claimed, ending))
             for claimed, (_, ending) in zip(chosen, ends, strict=False)
         ]
-        if not done:
-            return
 
         def finish(answer: Answer, _: Span) -> Did:
             counting = [one for claimed, one in done if self._is_running(claimed)]
@@ -183,7 +213,7 @@ class Workers(Limited):
         return job is not None and job.lease == claimed.lease
 
     @step(
-        8, lambda machine: machine.can_end, pick=PICK, commit=st.sampled_from([True, True, False])
+        8, lambda machine: bool(machine.can_end), pick=PICK, commit=st.sampled_from([True, True, False])
     )
     def end_a_transaction(self, pick: int, commit: bool) -> None:
         """Commit, or roll back, what somebody has done."""
