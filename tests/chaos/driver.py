@@ -13,7 +13,7 @@ import psycopg
 from tests.chaos import timing
 from tests.chaos.evidence import Evidence
 from tests.chaos.faults import FAULTS, Fault
-from tests.chaos.hosts import ROOT, end_all, marked
+from tests.chaos.hosts import ROOT, Host, end_all, marked
 from tests.chaos.plan import Plan, Step
 from tests.chaos.world import Strike, World
 
@@ -21,6 +21,8 @@ from tests.chaos.world import Strike, World
 TICK = 0.02
 #: Seconds for the workers to come up, and for everything to end when the faults are over.
 READY_WITHIN, FINAL_WITHIN = 60.0, 90.0
+#: Seconds from a restart of PostgreSQL in which a worker that starts may find none.
+GIVES_UP_WITHIN = 20.0
 #: The part of a run in which tomorrow's release comes.
 UPGRADED_AFTER = 0.7
 
@@ -186,9 +188,7 @@ class Driver:
         world = self._world
         for host in world.hosts:
             if not host.down and not host.running:
-                code = host.process.returncode if host.process else None
-                world.problems.append(f"{host.name} ended by itself, exit code {code}")
-                host.start()
+                self._start_again(host)
         for enqueuer in world.enqueuers:
             if enqueuer.exit_code is not None and enqueuer.resolve():
                 if enqueuer.exit_code != -9:
@@ -206,6 +206,14 @@ class Driver:
             )
             for all_, unfinished, running in rows:
                 self._counts = f"{all_} jobs, {unfinished} unfinished, {running} run"
+
+    def _start_again(self, host: Host) -> None:
+        """Do what a service manager does; a worker may only give up when it finds no database."""
+        code = host.process.returncode if host.process else None
+        away = [strike for strike in self.strikes if strike.kind == "postgres_restarted"]
+        if not away or time.time() - max(away[-1].at, away[-1].whole_at) > GIVES_UP_WITHIN:
+            self._world.problems.append(f"{host.name} ended by itself, exit code {code}")
+        host.start()
 
     # --- after ------------------------------------------------------------------------------------
 

@@ -207,6 +207,49 @@ def host_frozen(world: World, strike: Strike, chance: random.Random) -> Iterator
     strike.is_over()
 
 
+@fault(6, "host", "postgres", crowd=True)
+def host_frozen_in_a_claim(world: World, strike: Strike, _chance: random.Random) -> Iterator[float]:
+    """SIGSTOP for everything of a host while it holds the lock of a limit: others must go on."""
+    host = None
+    with suppress(psycopg.OperationalError), world.servers.connect() as holder:
+        holder.execute("SET lock_timeout = '1s'")
+        with holder.transaction():
+            # A claim waits here in the middle of its transaction; what it holds, it keeps.
+            holder.execute("LOCK TABLE jobs_ratecount IN EXCLUSIVE MODE")
+            for _ in range(60):
+                yield LOOK
+                names = {row[0] for row in holder.execute(_CLAIMING)}
+                host = next((one for one in world.hosts if f"chaos-{one.name}" in names), None)
+                if host is not None:
+                    break
+            family = host.family() if host else []
+            strike.strikes(host.name if host else "nobody claimed under a limit")
+            signal_all(family, signal.SIGSTOP)
+    if host is None:
+        return
+    yield timing.LEASE * 1.6
+    rows = world.servers.ask(_LEFT_LYING, strike.at)
+    signal_all(family, signal.SIGCONT)
+    strike.is_over()
+    if rows and rows[0][0] and not rows[0][1]:
+        world.problems.append(
+            f"no e-mail job ran while {host.name} was frozen in a claim: {rows[0][0]} waited"
+        )
+
+
+_CLAIMING = """
+    SELECT DISTINCT a.application_name FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid
+    WHERE l.relation = 'jobs_ratecount'::regclass AND NOT l.granted
+"""
+#: E-mail jobs that waited all the time since then, and those that were claimed meanwhile.
+_LEFT_LYING = """
+    SELECT count(*) FILTER (WHERE state IN ('available', 'queued') AND NOT parked
+                            AND scheduled_at < to_timestamp(since) + interval '1 s'),
+           count(*) FILTER (WHERE started_at > to_timestamp(since) + interval '1 s')
+    FROM jobs_job, (SELECT %s::float8 AS since) AS s WHERE queue = 'email'
+"""
+
+
 # --- an operator's day ---------------------------------------------------------------------------
 
 

@@ -18,7 +18,16 @@ from tests.jobs.properties import tables
 from tests.jobs.properties.machine import PICK, SOMETIMES, Did, Machine, step
 from tests.jobs.properties.model import HOUR, Key, ModelJob, Span
 from tests.jobs.properties.sessions import Answer, Session
-from tests.jobs.properties.wishes import NARROW, PLAIN, QUIET, RATED, TENANTS, TOMORROW, Wish, wishes
+from tests.jobs.properties.wishes import (
+    NARROW,
+    PLAIN,
+    QUIET,
+    RATED,
+    TENANTS,
+    TOMORROW,
+    Wish,
+    wishes,
+)
 
 
 class Clients(Machine):

@@ -42,7 +42,9 @@ def declare_tasks() -> dict[str, AnyTask]:
         job_task(name=PLAIN, queue="reports", **lasting)(body),
         job_task(name=SINGLE, queue="reports", unique=Unique(by=("key",)), **lasting)(body),
         job_task(name=SELDOM, queue="reports", unique=period, **lasting)(body),
-        job_task(name=NARROW, queue="inventory", limits=[two_each, three], atomic=True, **lasting)(body),
+        job_task(name=NARROW, queue="inventory", limits=[two_each, three], atomic=True, **lasting)(
+            body
+        ),
         job_task(name=RATED, queue="inventory", limits=[rate], **lasting)(body),
     ]
     return {task.definition.name: task for task in tasks}

@@ -14,7 +14,7 @@ from jobs.models import Worker
 from jobs.queues import get_queue
 from jobs.records import Claimed, Line, Settlement
 from jobs.retry import settlement_of
-from jobs.states import WAITING, Move, State
+from jobs.states import WAITING, Move
 from jobs.task import registry
 from tests.jobs.properties.limits import Limited
 from tests.jobs.properties.machine import OFTEN, PICK, RARELY, SOMETIMES, Did, step
@@ -213,7 +213,10 @@ class Workers(Limited):
         return job is not None and job.lease == claimed.lease
 
     @step(
-        8, lambda machine: bool(machine.can_end), pick=PICK, commit=st.sampled_from([True, True, False])
+        8,
+        lambda machine: bool(machine.can_end),
+        pick=PICK,
+        commit=st.sampled_from([True, True, False]),
     )
     def end_a_transaction(self, pick: int, commit: bool) -> None:
         """Commit, or roll back, what somebody has done."""
