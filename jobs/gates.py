@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from threading import Lock
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from jobs import transitions
 from jobs.conf import jobs_settings
@@ -74,7 +74,11 @@ def pass_or_park(
 ) -> list[Claimed]:
     """Claim those of the jobs that pass all of their gates; park the others."""
     gates = sorted({gate for job in waiting for gate in job.gates})
+    alone = not connection.in_atomic_block
     with transaction.atomic():
+        if alone:
+            # A host that freezes here, or loses its power, must not keep the gates shut for all.
+            fetch("SELECT set_config('idle_in_transaction_session_timeout', '5s', true)")
         # Whoever counts at one of these gates waits for us: statements after this one see what
         # those before us did.
         fetch(

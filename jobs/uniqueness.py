@@ -10,6 +10,7 @@ import json
 from uuid import UUID
 
 from django.conf import settings
+from pydantic import SecretStr
 
 from jobs.definition import Definition, Unique
 from jobs.models import Job
@@ -27,8 +28,9 @@ def key_of(definition: Definition, unique: Unique, tenant: str, sealed: Sealed) 
     """
     values = sealed.payload
     if sealed.secrets is not None:  # a mask would make all secrets the same
-        _, hidden = unseal(definition.arguments, definition.name, sealed.payload, sealed.secrets)
-        values = {**values, "": hidden}
+        known, _ = unseal(definition.arguments, definition.name, sealed.payload, sealed.secrets)
+        secrets = {name: value for name, value in known.items() if isinstance(value, SecretStr)}
+        values = values | {name: value.get_secret_value() for name, value in secrets.items()}
     if unique.by is not None:
         if missing := set(unique.by) - set(definition.arguments.model_fields):
             raise TypeError(f"{definition.name}: unique by unknown argument {missing.pop()!r}")

@@ -13,7 +13,7 @@ import random
 import signal
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
@@ -21,7 +21,7 @@ from typing import Literal
 import psycopg
 
 from tests.chaos import timing
-from tests.chaos.hosts import signal_all
+from tests.chaos.hosts import Host, signal_all
 from tests.chaos.plan import QUEUES
 from tests.chaos.servers import LOOK
 from tests.chaos.world import Strike, World
@@ -199,54 +199,87 @@ def host_frozen(world: World, strike: Strike, chance: random.Random) -> Iterator
     """SIGSTOP for everything of a host, for longer than the lease: all it ran comes back late."""
     host = world.host(chance)
     yield from world.until_busy(host.family)
-    family = host.family()
-    strike.strikes(host.name, [one.pid for one in family])
-    signal_all(family, signal.SIGSTOP)
-    yield timing.LEASE * chance.uniform(1.3, 1.8)
-    signal_all(family, signal.SIGCONT)
-    strike.is_over()
+    strike.strikes(host.name, [one.pid for one in host.family()])
+    yield from _freeze(world, strike, host)
 
 
-@fault(6, "host", "postgres", crowd=True)
+@fault(5, "host", "postgres", crowd=True)
 def host_frozen_in_a_claim(world: World, strike: Strike, _chance: random.Random) -> Iterator[float]:
-    """SIGSTOP for everything of a host while it holds the lock of a limit: others must go on."""
+    """The same while the host holds the lock of a rate limit: the others must go on."""
+    host = yield from _held_at(world, strike, "jobs_ratecount")
+    if host is None:
+        return
+    yield from _freeze(world, strike, host)
+    for waited, claimed in world.servers.ask(_LEFT_LYING, strike.at, strike.whole_at):
+        if waited and not claimed:
+            world.problems.append(
+                f"no e-mail job ran while {host.name} was frozen in a claim: {waited} waited"
+            )
+
+
+@fault(5, "host", "postgres", measures="running")
+def host_frozen_in_a_settlement(
+    world: World, strike: Strike, _chance: random.Random
+) -> Iterator[float]:
+    """The same while the host holds the rows of jobs that it settles: they must be taken back."""
+    host = yield from _held_at(world, strike, "jobs_attempt")
+    if host is not None:
+        yield from _freeze(world, strike, host)
+
+
+def _held_at(world: World, strike: Strike, table: str) -> Generator[float, None, Host | None]:
+    """Stop a host whose transaction wants to write to the table, and let its statement end.
+
+    It keeps what it has locked until then.
+    """
     host = None
     with suppress(psycopg.OperationalError), world.servers.connect() as holder:
         holder.execute("SET lock_timeout = '1s'")
         with holder.transaction():
-            # A claim waits here in the middle of its transaction; what it holds, it keeps.
-            holder.execute("LOCK TABLE jobs_ratecount IN EXCLUSIVE MODE")
+            holder.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE".encode())
             for _ in range(60):
                 yield LOOK
-                names = {row[0] for row in holder.execute(_CLAIMING)}
+                names = {row[0] for row in holder.execute(_WAITING_FOR, [table])}
                 host = next((one for one in world.hosts if f"chaos-{one.name}" in names), None)
                 if host is not None:
                     break
             family = host.family() if host else []
-            strike.strikes(host.name if host else "nobody claimed under a limit")
+            strike.strikes(host.name if host else "nobody came", [one.pid for one in family])
             signal_all(family, signal.SIGSTOP)
-    if host is None:
-        return
-    yield timing.LEASE * 1.6
-    rows = world.servers.ask(_LEFT_LYING, strike.at)
+    if not strike.at:
+        strike.strikes("nobody: PostgreSQL was away")
+    return host
+
+
+def _freeze(world: World, strike: Strike, host: Host) -> Iterator[float]:
+    """Hold a host's processes for longer than the lease: its jobs must be taken back meanwhile."""
+    family = host.family()
+    signal_all(family, signal.SIGSTOP)
+    yield timing.LEASE * 1.8
+    rows = world.servers.ask(
+        "SELECT id FROM jobs_job WHERE state = 'running' AND pid = ANY(%s)", strike.pids
+    )
     signal_all(family, signal.SIGCONT)
     strike.is_over()
-    if rows and rows[0][0] and not rows[0][1]:
+    if rows:
         world.problems.append(
-            f"no e-mail job ran while {host.name} was frozen in a claim: {rows[0][0]} waited"
+            f"{host.name} was frozen for {timing.LEASE * 1.8:g} s, and nobody took back "
+            + ", ".join(str(row[0]) for row in rows)
         )
 
 
-_CLAIMING = """
+_WAITING_FOR = """
     SELECT DISTINCT a.application_name FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid
-    WHERE l.relation = 'jobs_ratecount'::regclass AND NOT l.granted
+    WHERE l.relation = %s::regclass AND NOT l.granted
 """
-#: E-mail jobs that waited all the time since then, and those that were claimed meanwhile.
+#: E-mail jobs that waited all the time from one instant to the other, and those claimed meanwhile.
 _LEFT_LYING = """
-    SELECT count(*) FILTER (WHERE state IN ('available', 'queued') AND NOT parked
-                            AND scheduled_at < to_timestamp(since) + interval '1 s'),
-           count(*) FILTER (WHERE started_at > to_timestamp(since) + interval '1 s')
-    FROM jobs_job, (SELECT %s::float8 AS since) AS s WHERE queue = 'email'
+    SELECT count(*) FILTER (WHERE scheduled_at < to_timestamp(since) + interval '1 s'
+                            AND (started_at IS NULL OR started_at > to_timestamp(until))),
+           count(*) FILTER (WHERE started_at > to_timestamp(since) + interval '1 s'
+                            AND started_at < to_timestamp(until))
+    FROM jobs_job, (SELECT %s::float8 AS since, %s::float8 AS until) AS s
+    WHERE queue = 'email' AND NOT parked
 """
 
 

@@ -97,9 +97,11 @@ def test_secrets_tell_jobs_apart_and_cannot_be_guessed_from_the_key() -> None:
     def secretive(*, password: SecretStr) -> None:
         pass
 
-    one, two = (secretive.enqueue(password=SecretStr(word)) for word in ("swordfish", "marlin"))
-    assert one.id != two.id
-    assert secretive.enqueue(password=SecretStr("marlin")).id == two.id
+    for unique in (None, Unique(by=("password",), period=HOUR)):
+        bound = secretive.using(unique=unique)
+        one, two = (bound.enqueue(password=SecretStr(word)) for word in ("swordfish", "marlin"))
+        assert one.id != two.id
+        assert bound.enqueue(password=SecretStr("marlin")).id == two.id
 
 
 @pytest.mark.django_db
