@@ -109,7 +109,7 @@ def keeper_killed(world: World, strike: Strike, chance: random.Random) -> Iterat
     yield 0
 
 
-@fault(6, "host", measures="running", promise="runs again")
+@fault(5, "host", measures="running", promise="runs again")
 def supervisor_killed(world: World, strike: Strike, chance: random.Random) -> Iterator[float]:
     """SIGKILL for the command that started a host's processes, and another in its place."""
     host = world.host(chance)
@@ -124,7 +124,7 @@ def supervisor_killed(world: World, strike: Strike, chance: random.Random) -> It
     yield from world.start_again(host)
 
 
-@fault(8, "host", measures="running", promise="runs again")
+@fault(7, "host", measures="running", promise="runs again")
 def host_killed(world: World, strike: Strike, chance: random.Random) -> Iterator[float]:
     """A power cut: SIGKILL for everything of a host; it may stay away for longer than the lease."""
     host = world.host(chance)
@@ -181,7 +181,7 @@ def child_frozen(world: World, strike: Strike, chance: random.Random) -> Iterato
         signal_all([child], signal.SIGCONT)
 
 
-@fault(5, "host", measures="running")
+@fault(4, "host", measures="running")
 def celery_frozen(world: World, strike: Strike, chance: random.Random) -> Iterator[float]:
     """SIGSTOP for a Celery worker, for longer than its jobs may run: zombies in its threads."""
     host = world.host(chance)
@@ -194,7 +194,7 @@ def celery_frozen(world: World, strike: Strike, chance: random.Random) -> Iterat
     signal_all(frozen, signal.SIGCONT)
 
 
-@fault(6, "host", measures="running", promise="runs again")
+@fault(4, "host", measures="running", promise="runs again")
 def host_frozen(world: World, strike: Strike, chance: random.Random) -> Iterator[float]:
     """SIGSTOP for everything of a host, for longer than the lease: all it ran comes back late."""
     host = world.host(chance)
@@ -203,7 +203,7 @@ def host_frozen(world: World, strike: Strike, chance: random.Random) -> Iterator
     yield from _freeze(world, strike, host)
 
 
-@fault(5, "host", "postgres", crowd=True)
+@fault(3, "host", "postgres", crowd=True)
 def host_frozen_in_a_claim(world: World, strike: Strike, _chance: random.Random) -> Iterator[float]:
     """The same while the host holds the lock of a rate limit: the others must go on."""
     host = yield from _held_at(world, strike, "jobs_ratecount")
@@ -217,7 +217,7 @@ def host_frozen_in_a_claim(world: World, strike: Strike, _chance: random.Random)
             )
 
 
-@fault(5, "host", "postgres", measures="running")
+@fault(3, "host", "postgres", measures="running", crowd=True)
 def host_frozen_in_a_settlement(
     world: World, strike: Strike, _chance: random.Random
 ) -> Iterator[float]:
@@ -268,9 +268,11 @@ def _freeze(world: World, strike: Strike, host: Host) -> Iterator[float]:
         )
 
 
+#: Hosts with a transaction, begun by an earlier statement, that waits for a table.
 _WAITING_FOR = """
     SELECT DISTINCT a.application_name FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid
     WHERE l.relation = %s::regclass AND NOT l.granted
+      AND a.xact_start < a.query_start - interval '1 ms'
 """
 #: E-mail jobs that waited all the time from one instant to the other, and those claimed meanwhile.
 _LEFT_LYING = """
@@ -286,7 +288,7 @@ _LEFT_LYING = """
 # --- an operator's day ---------------------------------------------------------------------------
 
 
-@fault(8, "host", measures="running", promise="runs again")
+@fault(7, "host", measures="running", promise="runs again")
 def host_stopped(world: World, strike: Strike, chance: random.Random) -> Iterator[float]:
     """SIGTERM for a host, in the middle of its work, and another start."""
     host = world.host(chance)

@@ -14,7 +14,7 @@ from jobs.models import Worker
 from jobs.queues import get_queue
 from jobs.records import Claimed, Line, Settlement
 from jobs.retry import settlement_of
-from jobs.states import WAITING, Move
+from jobs.states import WAITING, Move, State
 from jobs.task import registry
 from tests.jobs.properties.limits import Limited
 from tests.jobs.properties.machine import OFTEN, PICK, RARELY, SOMETIMES, Did, step
@@ -135,6 +135,23 @@ class Workers(Limited):
         ids = [job.id for job in jobs]
         call = partial(transitions.claim, ids, worker=self.worker_ids[worker])
         self.perform(worker, call, finish, stays_open=stays_open, may_wait=False)
+
+    @step(1, lambda machine: bool(machine.claims and machine.free_workers), pick=PICK)
+    def find_again(self, pick: int) -> None:
+        """Ask for the jobs of a claim whose answer was lost, perhaps long ago."""
+        (claimed,) = self.newest(self.claims, [pick])
+        lease, worker_id = claimed.lease, self.model.jobs[claimed.id].worker
+
+        def finish(answer: Answer, _: Span) -> Did:
+            found = {job.id for job in answer.value}
+            running = self.jobs_in(State.RUNNING)
+            assert found == {
+                job.id for job in running if job.lease == lease and job.worker == worker_id
+            }
+            return Did()
+
+        call = partial(transitions.claimed_with, lease, worker=worker_id)
+        self.perform(self.some_worker(pick), call, finish, may_wait=False)
 
     @property
     def unlimited(self) -> list[ModelJob]:
