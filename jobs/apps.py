@@ -13,10 +13,10 @@ class JobsConfig(AppConfig):
 
     def ready(self) -> None:
         """Set logging up, register checks, teach Celery's canvas, and find every app's tasks."""
-        from jobs import checks, sql, telemetry  # noqa: F401 - registers them
+        from jobs import checks, sessions, telemetry  # noqa: F401 - registers them
         from jobs.canvas import teach_celery
 
-        connection_created.connect(sql.plan_once, dispatch_uid="jobs.sql.plan_once")
+        connection_created.connect(sessions.set_up, dispatch_uid="jobs.sessions.set_up")
         telemetry.configure_logging()
         teach_celery()
         autodiscover_modules("tasks")

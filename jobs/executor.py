@@ -74,7 +74,12 @@ def take_turn(queue: str, *, worker: UUID | None, seconds: float = TURN) -> Iter
     """
     until = time.monotonic() + seconds
     while True:
-        claimed, more = _claim_next(queue, worker)
+        try:
+            claimed, more = _claim_next(queue, worker)
+        except gates.GateBusy:
+            log.warning("gate_busy", queue=queue)
+            ring(queue)
+            return
         if not claimed:
             return
         for _, settlement in _carry(claimed, worker):
@@ -116,10 +121,25 @@ def _claim_next(queue: str, worker: UUID | None) -> tuple[list[Claimed], bool]:
         line = _once_more(partial(_look, queue, worker, lease), partial(_lost, worker, lease))
         claimed = line.claimed
         if line.gated:
-            claimed += gates.pass_or_park(line.gated, worker=worker, lease=lease)
+            claimed = _at_their_gates(line, worker, lease)
         if claimed or not line.more or not line.gated:
             return claimed, line.more
         # Those whose turn it was are parked, or went to others: look at the next.
+
+
+def _at_their_gates(line: Line, worker: UUID | None, lease: UUID) -> list[Claimed]:
+    """Return what was claimed already, and what passes its gates."""
+    try:
+        return line.claimed + gates.pass_or_park(line.gated, worker=worker, lease=lease)
+    except gates.GateBusy:
+        if not line.claimed:
+            raise
+        return line.claimed
+    except (OperationalError, InterfaceError):
+        if connection.in_atomic_block:
+            raise
+        connection.close()
+        return transitions.claimed_with(lease, worker=worker)
 
 
 def _look(queue: str, worker: UUID | None, lease: UUID) -> Line:

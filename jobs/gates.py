@@ -14,7 +14,8 @@ from collections.abc import Iterable, Sequence
 from threading import Lock
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
+from psycopg.errors import LockNotAvailable
 
 from jobs import transitions
 from jobs.conf import jobs_settings
@@ -39,6 +40,10 @@ def declared() -> dict[str, Limit]:
     owners: list[tuple[str, Iterable[Limit]]] = [(q.name, q.limits) for q in QUEUES.values()]
     owners += [(name, task.definition.limits) for name, task in registry().items()]
     return {name: limit for owner, limits in owners for name, limit in named(owner, limits).items()}
+
+
+class GateBusy(Exception):
+    """Somebody else holds a gate for longer than claims take."""
 
 
 class _Overrides:
@@ -72,13 +77,32 @@ def value_of(name: str, limit: Limit) -> int | None:
 def pass_or_park(
     waiting: Sequence[Waiting], *, worker: UUID | None, lease: UUID | None = None
 ) -> list[Claimed]:
-    """Claim those of the jobs that pass all of their gates; park the others."""
+    """Claim those of the jobs that pass all of their gates; park the others.
+
+    Raises:
+        GateBusy: somebody has held one of the gates for a second. Nothing was claimed.
+    """
+    try:
+        return _pass_or_park(waiting, worker, lease)
+    except OperationalError as error:
+        if isinstance(error.__cause__, LockNotAvailable):
+            raise GateBusy from None
+        raise
+
+
+def _pass_or_park(
+    waiting: Sequence[Waiting], worker: UUID | None, lease: UUID | None
+) -> list[Claimed]:
     gates = sorted({gate for job in waiting for gate in job.gates})
     alone = not connection.in_atomic_block
     with transaction.atomic():
         if alone:
-            # A host that freezes here, or loses its power, must not keep the gates shut for all.
-            fetch("SELECT set_config('idle_in_transaction_session_timeout', '5s', true)")
+            # A host that freezes here, or loses its power, must not keep the gates shut for all:
+            # nor who got the lock, nor its other threads, that wait for it.
+            fetch(
+                "SELECT set_config('idle_in_transaction_session_timeout', '5s', true),"
+                " set_config('lock_timeout', '1s', true)"
+            )
         # Whoever counts at one of these gates waits for us: statements after this one see what
         # those before us did.
         fetch(

@@ -18,6 +18,7 @@ import structlog
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.models.functions import Now
 
+from jobs import sessions
 from jobs.conf import jobs_settings
 from jobs.maintenance import enforcer, lifeline, strays
 from jobs.maintenance.outage import Outage
@@ -46,6 +47,7 @@ class Keeper:
         self._stager = Stager(self._outage)
         self._celery: list[psutil.Process] = []
         self._beat_at = 0.0
+        self._judges_at = 0.0
         self._watchman = Watchman(workers)
         self._strays_at = 0.0
 
@@ -115,12 +117,20 @@ class Keeper:
     def _heartbeat(self) -> None:
         if time.monotonic() < self._beat_at:
             return
-        Worker.objects.filter(id__in=self._workers).update(heartbeat_at=Now(), stopped_at=None)
-        self._beat_at = time.monotonic() + jobs_settings().HEARTBEAT.total_seconds()
+        interval = jobs_settings().HEARTBEAT.total_seconds()
+        try:
+            Worker.objects.filter(id__in=self._workers).update(heartbeat_at=Now(), stopped_at=None)
+        except (DatabaseError, InterfaceError):
+            # The others may be as cut off as we are: they get time to tell that they live.
+            self._judges_at = time.monotonic() + interval
+            raise
+        self._beat_at = time.monotonic() + interval
 
     def _take_back(self) -> None:
         lifeline.take_back_from_gone_processes(self._workers, self._is_ours)
-        lifeline.take_back_forsaken()
+        if time.monotonic() >= self._judges_at:
+            sessions.end_those_of_silent_workers()
+            lifeline.take_back_forsaken()
 
     def _end_by_force(self) -> None:
         enforcer.end_by_force(self._workers, self._is_ours)

@@ -14,20 +14,14 @@ from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 
-def plan_once(connection: BaseDatabaseWrapper, **_: Any) -> None:
-    """Have the statements that are prepared on a new connection planned once (a signal handler)."""
-    if connection.vendor == "postgresql" and not _is_pooled(connection):
-        with connection.cursor() as cursor:
-            cursor.execute("SET plan_cache_mode = force_generic_plan")
-
-
-def _is_pooled(connection: BaseDatabaseWrapper) -> bool:
+def is_pooled(connection: BaseDatabaseWrapper) -> bool:
+    """Say whether a pooler may change the server connection between transactions."""
     return bool(connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS"))
 
 
 class _PreparedCursor(psycopg.Cursor[tuple[Any, ...]]):
     def execute(self, query: Any, params: Any = None, **options: Any) -> "_PreparedCursor":
-        if _is_pooled(connection):
+        if is_pooled(connection):
             super().execute(query, params, **options)
             return self
         # Django switches preparing off for its connections; on, it would be on for the ORM, too.

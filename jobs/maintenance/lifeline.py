@@ -2,8 +2,9 @@
 
 A job is taken back when its process is gone, when its worker's heartbeat is older than ``LEASE``,
 or when its lease has ended because it outlived its hard time limit. That counts as a crash, and
-costs an attempt; a job with ``CRASH_LIMIT`` crashes ends as a dead letter. Emits the log event
-``job_taken_back``.
+costs an attempt; a job with ``CRASH_LIMIT`` crashes ends as a dead letter. A job whose row is
+locked is passed by: the transactions of dead workers are ended by :mod:`jobs.sessions`. Emits the
+log event ``job_taken_back``.
 """
 
 from collections.abc import Callable, Sequence

@@ -270,7 +270,8 @@ def _freeze(world: World, strike: Strike, host: Host) -> Iterator[float]:
 
 #: Hosts with a transaction, begun by an earlier statement, that waits for a table.
 _WAITING_FOR = """
-    SELECT DISTINCT a.application_name FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid
+    SELECT DISTINCT split_part(a.application_name, ' ', 1)
+    FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid
     WHERE l.relation = %s::regclass AND NOT l.granted
       AND a.xact_start < a.query_start - interval '1 ms'
 """

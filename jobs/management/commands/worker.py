@@ -3,6 +3,7 @@
 import os
 import socket
 import sys
+import time
 from argparse import ArgumentParser
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from uuid import UUID, uuid4
 import structlog
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import connection
+from django.db import OperationalError, connection
 
 from jobs.conf import jobs_settings
 from jobs.errors import UnknownQueue
@@ -24,6 +25,8 @@ log = structlog.get_logger(__name__)
 
 #: Beyond the grace of the jobs, for the keeper to give back what is left.
 _KEEPER_EXTRA_SECONDS = 10
+#: How long a worker that starts waits for PostgreSQL, which may be starting, too.
+_DATABASE_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ class Command(BaseCommand):
         if options["concurrency"] is not None and options["concurrency"] < 1:
             raise CommandError("--concurrency: expected 1 or more.", returncode=2)
         started = lanes(queues, development=options["all"], concurrency=options["concurrency"])
+        _wait_for_database()
         workers = [(self._register(lane), lane) for lane in started]
         connection.close()
         children = [
@@ -146,9 +150,26 @@ class Command(BaseCommand):
                 str(os.getpid()),
                 *(str(worker) for worker in workers),
             ],
-            env=_environment(),
+            env=_environment() | {"JOBS_WORKER_ID": str(workers[0])},
             grace=jobs_settings().SHUTDOWN_GRACE.total_seconds() + _KEEPER_EXTRA_SECONDS,
         )
+
+
+def _wait_for_database() -> None:
+    """Wait while PostgreSQL starts; raises ``OperationalError`` when it has not after a minute."""
+    deadline = time.monotonic() + _DATABASE_SECONDS
+    told = False
+    while True:
+        try:
+            connection.ensure_connection()
+            return
+        except OperationalError as error:
+            if time.monotonic() > deadline:
+                raise
+            if not told:
+                log.warning("worker_waits_for_database", error=str(error).strip())
+            told = True
+            time.sleep(0.5)
 
 
 def _environment() -> dict[str, str]:
