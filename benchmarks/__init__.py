@@ -1,1 +1,1 @@
-"""How fast the engine is, as ratios against PostgreSQL itself in the same run: ``make bench``."""
+"""How fast the engine is, beside the peers and by itself, in one run: ``make bench``."""

@@ -1,121 +1,172 @@
-"""``make bench``: enqueues and drains no-op jobs on servers of its own, and prints a table.
+"""``make bench``: our engine beside its peers, on servers of its own, in one run.
 
-Every figure stands beside PostgreSQL's own in the same run (one committed INSERT per job), because
-only ratios say anything on machines that differ. Median of ``--rounds`` rounds, with the spread.
+Every system is asked for the same jobs, by turns, several times; what counts are the ratios of one
+run (see ``docs/reference/performance.md``, which ``--write`` renews). Peers are installed apart, on
+first use; one that cannot be had is left out, and one that fails is told of, and the others go on.
+All figures are kept as JSON below ``.data/bench/``.
 """
 
 import argparse
-import os
-import platform
-import shutil
-import statistics
-import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
-import embedded
+from benchmarks import environments, grown, machine, report, servers
+from benchmarks.errors import Failed, Unavailable
+from benchmarks.figures import PARTS, add, number
+from benchmarks.measures import Bench, Sizes, named
+from benchmarks.programs import ROOT
+from benchmarks.results import Results
+from benchmarks.systems import SYSTEMS
 
-QUIET = subprocess.DEVNULL
-ROOT = Path(__file__).resolve().parent.parent
+HOME = ROOT / ".data" / "bench"
+PAGE = ROOT / "docs" / "reference" / "performance.md"
 
 
 def main() -> None:
-    """Start servers, measure, print."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--jobs", type=int, default=1000, help="jobs in each round")
-    parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
-    data = Path(tempfile.mkdtemp(prefix="erp-bench-"))
-    os.environ |= {"DATA_DIR": str(data), "DJANGO_SETTINGS_MODULE": "erp.settings",
-                   "LOG_LEVEL": "WARNING"}  # fmt: skip
-    for variable in ("DATABASE_URL", "REDIS_URL", "SMTP_URL"):
-        os.environ.pop(variable, None)
-    lease = embedded.ensure(data)
+    """Measure, print, keep."""
+    options = _options()
+    sizes = Sizes(jobs=options.jobs, pickups=options.pickups, deadline=options.deadline)
+    results = Results(
+        began=datetime.now(UTC),
+        command=" ".join(["python -m benchmarks", *sys.argv[1:]]),
+        machine=machine.description(),
+        servers="",
+        load_before=machine.load(),
+        repeats=options.repeat,
+        jobs=sizes.jobs,
+        pickups=sizes.pickups,
+    )
+    with servers.running(options.home) as running:
+        results.servers = running.version()
+        try:
+            _side_by_side(options, sizes, running, results)
+            if options.rows:
+                grown.measure(running, sizes, results, options.rows, options.only, attempt)
+        except KeyboardInterrupt:
+            results.failures.append("the run was interrupted")
+    results.load_after = machine.load()
+    print(report.render(results))
+    tell(f"All figures: {results.keep(options.home)}")
+    if options.write:
+        report.write(PAGE, results)
+        tell(f"Renewed {PAGE.relative_to(ROOT)}")
+    sys.exit(1 if results.failures else 0)
+
+
+def tell(line: str) -> None:
+    """Show progress, apart from the report."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def _side_by_side(
+    options: argparse.Namespace, sizes: Sizes, running: servers.Servers, results: Results
+) -> None:
+    benches = []
+    for place, name in enumerate(options.systems):
+        bench = _ready(name, place + 1, running, sizes, results)
+        if bench is not None:
+            benches.append(bench)
+    for repeat in range(options.repeat):
+        # Each begins once, so that none always follows the same one.
+        turn = repeat % max(1, len(benches))
+        for bench in benches[turn:] + benches[:turn]:
+            where = f"{repeat + 1}/{options.repeat} {bench.system.name}"
+            for work in bench.measurements(options.only, sizes):
+                found = attempt(where, work, results)
+                add(results.values, bench.system.name, found)
+
+
+def attempt(where: str, work: Callable[[], dict[str, float]], results: Results) -> dict[str, float]:
+    """Measure, and tell what was found; a failure is kept, and nothing is found."""
     try:
-        measure(options.jobs, options.rounds)
-    finally:
-        if lease is not None:
-            lease.release()  # before its files go: nobody could stop the servers afterwards
-        shutil.rmtree(data, ignore_errors=True)
+        found = work()
+    except Failed as error:
+        results.failures.append(f"{where}: {error}")
+        tell(f"{where}: FAILED: {error}")
+        return {}
+    tell(f"{where}: " + ", ".join(f"{name} {number(value)}" for name, value in found.items()))
+    return found
 
 
-def measure(jobs: int, rounds: int) -> None:
-    """Measure each thing ``rounds`` times and print the table."""
-    import django
-
-    django.setup()
-    from django.core.management import call_command
-    from django.db import connection, transaction
-
-    from jobs.models import Job
-    from jobs.states import FINAL
-    from jobs.tasks import probe
-
-    call_command("migrate", verbosity=0, interactive=False)
-
-    def insert() -> None:
-        with connection.cursor() as cursor:
-            cursor.execute("CREATE TABLE IF NOT EXISTS bench_row (id bigserial, payload jsonb)")
-            for number in range(jobs):
-                cursor.execute(
-                    "INSERT INTO bench_row (payload) VALUES (%s)", [f'{{"n": {number}}}']
-                )
-
-    def enqueue() -> None:
-        for _ in range(jobs):
-            with transaction.atomic():
-                probe.using(queue="email").enqueue(label="bench")
-
-    def drain() -> None:
-        command = [sys.executable, str(ROOT / "manage.py"), "worker", "email"]
-        with subprocess.Popen(command, stdout=QUIET, stderr=QUIET) as worker:
-            try:
-                # The start of the worker is not what is measured: one job tells that it is over.
-                first = Job.objects.filter(state__in=FINAL).count()
-                _until(lambda: Job.objects.filter(state__in=FINAL).count() > first)
-                began = time.perf_counter()
-                left = Job.objects.exclude(state__in=FINAL).count()
-                _until(lambda: not Job.objects.exclude(state__in=FINAL).exists())
-                drained.append(left / (time.perf_counter() - began))
-            finally:
-                worker.terminate()
-
-    drained: list[float] = []
-    figures: dict[str, list[float]] = {
-        "PostgreSQL: committed INSERT": [],
-        "enqueue, one by one": [],
-    }
-    for number in range(rounds):
-        print(f"round {number + 1} of {rounds} …", file=sys.stderr, flush=True)
-        for name, work in zip(figures, (insert, enqueue), strict=True):
-            figures[name].append(jobs / _seconds(work))
-        drain()
-    figures["drain, email queue (threads 8)"] = drained
-    limit = statistics.median(figures["PostgreSQL: committed INSERT"])
-    machine = platform.processor() or platform.machine()
-    print(f"{machine}, {os.cpu_count()} cores, Python {platform.python_version()}")
-    print(f"{jobs} jobs a round, {rounds} rounds: median (lowest–highest)")
-    for name, values in figures.items():
-        median = statistics.median(values)
-        spread = f"{min(values):.0f}–{max(values):.0f}"
-        print(f"  {name:<32}{median:>8.0f} /s  ({spread})  {median / limit:.2f} of INSERT")
+def _ready(
+    name: str, redis: int, running: servers.Servers, sizes: Sizes, results: Results
+) -> Bench | None:
+    system = SYSTEMS[name]
+    try:
+        python = environments.interpreter(system.requirements, system.python, HOME)
+        bench = Bench(system, python, running, redis)
+        bench.prepare(sizes)
+        if len(system.configurations) > 1:
+            bench.choose(sizes)
+    except Unavailable as error:
+        results.skipped[name] = str(error)
+        tell(f"{name}: left out: {error}")
+        return None
+    except Failed as error:
+        results.failures.append(f"{name}: {error}")
+        tell(f"{name}: FAILED: {error}")
+        return None
+    results.configurations[name] = named(bench.configuration, system)
+    results.versions[name] = machine.versions(python, system.packages)
+    tell(f"{name}: {results.configurations[name]}")
+    return bench
 
 
-def _seconds(work: Callable[[], None]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--only", type=_names(PARTS), default=set(PARTS), metavar="PART,…", help=", ".join(PARTS)
+    )
+    parser.add_argument(
+        "--systems",
+        type=lambda text: [name for name in SYSTEMS if name in _names(SYSTEMS)(text)],
+        default=[name for name, system in SYSTEMS.items() if system.usual],
+        metavar="NAME,…",
+        help=f"{', '.join(SYSTEMS)}; without rq and dramatiq when not given",
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=2000, help="for a slow system; fast ones get more (2000)"
+    )
+    parser.add_argument("--pickups", type=int, default=200, help="jobs at low load (200)")
+    parser.add_argument("--repeat", type=int, default=3, help="times (3)")
+    parser.add_argument("--quick", action="store_true", help="few jobs, once: does it work at all?")
+    parser.add_argument(
+        "--rows",
+        type=lambda text: [grown.rows(part) for part in text.split(",")],
+        default=[],
+        metavar="10k,1m,10m",
+        help="measure ours again with so many finished jobs behind it",
+    )
+    parser.add_argument(
+        "--deadline", type=float, default=180, help="seconds that one measurement may take (180)"
+    )
+    parser.add_argument(
+        "--home", type=Path, default=HOME, help="where servers and figures are (.data/bench)"
+    )
+    parser.add_argument("--write", action="store_true", help=f"renew {PAGE.relative_to(ROOT)}")
+    options = parser.parse_args()
+    if options.quick:
+        options.jobs, options.pickups, options.repeat = 200, 20, 1
+    return options
 
 
-def _until(condition: Callable[[], bool], *, within: float = 300) -> None:
-    deadline = time.monotonic() + within
-    while not condition():
-        if time.monotonic() > deadline:
-            sys.exit("The worker did not finish in time.")
-        time.sleep(0.02)
+def _names(known: object) -> Callable[[str], set[str]]:
+    def names(text: str) -> set[str]:
+        found = {part.strip() for part in text.split(",") if part.strip()}
+        allowed = set(known)  # type: ignore[call-overload]
+        if unknown := found - allowed:
+            raise argparse.ArgumentTypeError(
+                f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(sorted(allowed))}"
+            )
+        return found
+
+    return names
 
 
 if __name__ == "__main__":

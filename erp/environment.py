@@ -121,6 +121,8 @@ class Environment(BaseModel):
     jobs_keep_dead_days: Days = 7.0
     #: Days that an effect outside the database is remembered, beyond the life of its job's row.
     jobs_keep_effects_days: Days = 30.0
+    #: Days that what ended is told minute by minute.
+    jobs_keep_rollup_days: Days = 90.0
     #: Days that an audit entry stays in the table before it goes to a compressed file.
     jobs_audit_keep_days: Days = 90.0
 

@@ -163,6 +163,7 @@ JOBS = {
     "KEEP_CANCELLED": timedelta(days=ENVIRONMENT.jobs_keep_cancelled_days),
     "KEEP_DEAD": timedelta(days=ENVIRONMENT.jobs_keep_dead_days),
     "KEEP_EFFECTS": timedelta(days=ENVIRONMENT.jobs_keep_effects_days),
+    "KEEP_ROLLUPS": timedelta(days=ENVIRONMENT.jobs_keep_rollup_days),
     "AUDIT_KEEP": timedelta(days=ENVIRONMENT.jobs_audit_keep_days),
 }
 

@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -33,36 +32,48 @@ class TaskExited(Exception):
     """A body must not end its worker: it failed."""
 
 
-def run(job: Claimed, worker: UUID | None, settle: Settle, claimed_at: float) -> Settlement | None:
+def run(
+    job: Claimed, worker: UUID | None, settle: Settle, claimed_at: float, *, alone: bool = True
+) -> Settlement | None:
     """Run the body of a job; returns how it ended, or None when it was taken back meanwhile.
 
     The outcome of an atomic task that succeeded is written already, by ``settle``, and has no
-    ``began``; any other is the caller's to write. ``claimed_at`` is by ``time.monotonic()``.
+    ``began``; any other is the caller's to write. ``claimed_at`` is by ``time.monotonic()``. Of a
+    job that is not ``alone``, success is for the caller to log, with that of the others.
     """
     began = time.monotonic()
-    names = {"job_id": str(job.id), "task": job.task, "queue": job.queue, "attempt": job.attempt}
-    with (
-        job_context(tenant=job.tenant, correlation_id=job.correlation_id, actor=f"job:{job.id}"),
-        structlog.contextvars.bound_contextvars(**names),
+    with job_context(
+        tenant=job.tenant,
+        correlation_id=job.correlation_id,
+        actor=f"job:{job.id}",
+        job_id=str(job.id),
+        task=job.task,
+        queue=job.queue,
+        attempt=job.attempt,
     ):
-        log.debug("job_started", waited=round(job.waited, 3))
+        log.debug("job_started", waited=job.waited)
         try:
             settlement = _attempt(job, worker, settle)
         except LeaseLost:
             log.warning("job_lost", reason="taken back while it ran; its outcome was refused")
             return None
         ended = time.monotonic()
-        log.info(
-            "job_ended",
-            outcome=settlement.move.value,
-            state=settlement.state.value,
-            waited=round(job.waited, 3),
-            duration=round(ended - began, 3),
-            **({"error_type": settlement.error_type} if settlement.error_type else {}),
-        )
+        if alone or settlement.error_type:
+            _tell(job, settlement, ended - began)
         if settlement.ended is not None:
-            return replace(settlement, ended=None)  # written
-        return replace(settlement, began=began - claimed_at, ended=ended - claimed_at)
+            return settlement.timed(None, None)  # written
+        return settlement.timed(began - claimed_at, ended - claimed_at)
+
+
+def _tell(job: Claimed, settlement: Settlement, duration: float) -> None:
+    log.info(
+        "job_ended",
+        outcome=settlement.move.value,
+        state=settlement.state.value,
+        waited=round(job.waited, 3),
+        duration=round(duration, 3),
+        **({"error_type": settlement.error_type} if settlement.error_type else {}),
+    )
 
 
 def run_together(
@@ -99,9 +110,7 @@ def run_together(
         log.info("jobs_ended", outcome=Move.SUCCEEDED.value, duration=round(ended - began, 3))
         if task.definition.atomic:
             return settlements
-        return [
-            replace(one, began=began - claimed_at, ended=ended - claimed_at) for one in settlements
-        ]
+        return [one.timed(began - claimed_at, ended - claimed_at) for one in settlements]
 
 
 def _of_bulk(jobs: Sequence[Claimed], results: list[Any] | None) -> list[Settlement]:
@@ -128,7 +137,7 @@ def _attempt(job: Claimed, worker: UUID | None, settle: Settle) -> Settlement:
         with transaction.atomic():
             settlement = _succeeded(job, _call(task, job, worker, arguments))
             settle([(job, settlement)])
-        return replace(settlement, ended=0.0)
+        return settlement.timed(None, 0.0)
     except LeaseLost:
         raise
     except Exception as error:  # noqa: BLE001 - whatever a task raises is settled
@@ -176,6 +185,8 @@ def _succeeded(job: Claimed, result: Any) -> Settlement:
 
 
 def _can_be_kept(result: Any) -> bool:
+    if result is None:
+        return True
     try:
         told = json.dumps(result, allow_nan=False, ensure_ascii=False)
         told.encode()  # half a surrogate pair is a ValueError

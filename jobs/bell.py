@@ -51,11 +51,11 @@ def ring(messages: Sequence[Message], *, all_of_them: bool = False) -> None:
     wanted = [message for message in messages if message[2] not in loud]
     if not wanted:
         return
-    client = _client(str(current_app.conf.broker_url))
+    redis_ = client(str(current_app.conf.broker_url))
     if len(wanted) == 1:
-        lengths = [client.lpush(wanted[0][2], encoded(wanted[0]))]
+        lengths = [redis_.lpush(wanted[0][2], encoded(wanted[0]))]
     else:
-        with client.pipeline(transaction=False) as pipeline:
+        with redis_.pipeline(transaction=False) as pipeline:
             for message in wanted:
                 pipeline.lpush(message[2], encoded(message))
             lengths = pipeline.execute()
@@ -116,7 +116,8 @@ def _origin(pid: int) -> str:
 
 
 @cache
-def _client(url: str) -> "redis.Redis":
+def client(url: str) -> "redis.Redis":
+    """Return this process's connections to the broker, with short timeouts."""
     parts = urlsplit(url)
     options: dict[str, Any] = {
         "socket_connect_timeout": CONNECT_TIMEOUT,

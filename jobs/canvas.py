@@ -20,10 +20,11 @@ from django.db import transaction
 from jobs import binding, payload, signatures
 from jobs.canvas_tasks import mapping_of
 from jobs.context import current_context, job_context
-from jobs.definition import Options
+from jobs.definition import LONGEST_WAIT, Options
 from jobs.enqueue import enqueue, new_job
 from jobs.errors import EnqueueError, InvalidPayload
-from jobs.models import Group, Priority
+from jobs.models import Group
+from jobs.options import check_options
 from jobs.running import current_job
 from jobs.task import get_task
 from jobs.weave import (
@@ -32,6 +33,7 @@ from jobs.weave import (
     add_workflow,
     bear_dead,
     current_weave,
+    ids_used_once,
     insert,
     kept,
     placement,
@@ -59,7 +61,9 @@ def apply(
         result: Result = as_workflow(signature, lambda: apply(task, args, kwargs, options))
         return result
     arguments = binding.bind(task.run, task.name, args, kwargs)
-    given = replace(_options(task.name, options), job_id=uuid_in(options, "task_id", task.name))
+    given = _options(task.name, options)
+    if options.get("task_id"):
+        given = replace(given, job_id=uuid_in(options, "task_id", task.name))
     return _result(str(enqueue(task, arguments, given).id))
 
 
@@ -92,9 +96,10 @@ def as_workflow(signature: signatures.Signature, start: Callable[[], Any]) -> An
     first = weave.jobs[0]
     if len(weave.jobs) == 1 and not first.canvas and not first.group_id:
         weave.jobs = [replace(first, root_id=None)]  # one job that nothing follows
-        insert(weave)
+        with ids_used_once(first.task), transaction.atomic():
+            insert(weave)
         return result
-    with transaction.atomic():
+    with ids_used_once(first.task), transaction.atomic():
         add_workflow(
             first,
             name=signatures.told(signature),
@@ -186,25 +191,34 @@ def _result(job_id: str) -> Result:
 
 
 def _options(task: str, options: Mapping[str, Any]) -> Options:
-    priority = options.get("priority")
-    if priority is not None and priority not in Priority.values:
-        problem = f"expected 0 (critical) to 3 (low), not {priority!r}"
-        raise InvalidPayload(task, {"priority": problem})
-    countdown, expires = options.get("countdown"), options.get("expires")
+    countdown, eta, expires = (options.get(name) for name in ("countdown", "eta", "expires"))
+    if countdown and eta:
+        twice = dict.fromkeys(("countdown", "eta"), "expected one of countdown and eta, not both")
+        raise InvalidPayload(task, twice)
+    is_time = expires is None or isinstance(expires, str | datetime | timedelta)
     return Options(
         queue=options.get("queue"),
-        priority=None if priority is None else Priority(priority),
+        priority=options.get("priority"),
         tenant=options.get("tenant"),
-        delay=timedelta(seconds=countdown) if countdown else None,
-        run_at=_instant(options.get("eta")),
-        expires=timedelta(seconds=expires)
-        if isinstance(expires, int | float)
-        else _instant(expires),
+        delay=_seconds(task, "countdown", countdown) if countdown else None,
+        run_at=_instant(task, "eta", eta),
+        expires=(_instant if is_time else _seconds)(task, "expires", expires),
     )
 
 
-def _instant(value: Any) -> Any:
-    return datetime.fromisoformat(value) if isinstance(value, str) else value
+def _seconds(task: str, name: str, value: Any) -> timedelta:
+    try:
+        return timedelta(seconds=value)
+    except (TypeError, ValueError, OverflowError):
+        problem = f"expected seconds, those of {LONGEST_WAIT.days} days at most, not {value!r}"
+        raise InvalidPayload(task, {name: problem}) from None
+
+
+def _instant(task: str, name: str, value: Any) -> Any:
+    try:
+        return datetime.fromisoformat(value) if isinstance(value, str) else value
+    except ValueError:
+        raise InvalidPayload(task, {name: "expected a time with a zone"}) from None
 
 
 # --- what follows, checked when it is asked for --------------------------------------------------
@@ -221,7 +235,7 @@ def check_follow_up(signature: signatures.Signature) -> None:
 
     Raises:
         UnknownTask: with "did you mean …?".
-        InvalidPayload: an argument that the task does not have.
+        InvalidPayload: an argument that the task does not have, or an option that makes no sense.
         EnqueueError: a task that takes secrets, which a row would tell to everybody.
     """
     for leaf in signatures.leaves(signature):
@@ -230,6 +244,10 @@ def check_follow_up(signature: signatures.Signature) -> None:
             continue
         task = get_task(leaf["task"])
         name, model = task.definition.name, task.definition.arguments
+        given = _options(name, leaf["options"])
+        check_options(
+            name, given, current_context().tenant if given.tenant is None else given.tenant
+        )
         if payload.takes_secrets(model):
             raise EnqueueError(f"{name} takes secrets, so it cannot follow another job")
         arguments = binding.bind(task.run, name, leaf["args"], leaf["kwargs"])

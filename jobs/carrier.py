@@ -4,10 +4,12 @@ Each setting answers a fault of the Redis transport that was measured; see
 ``docs/explanation/delivery.md`` and the ADRs.
 """
 
+import gc
 from typing import Any
 
 from billiard import pool
 from celery import Celery
+from celery.signals import worker_init
 from kombu import Exchange, Queue
 
 from jobs.queues import QUEUES
@@ -15,6 +17,16 @@ from jobs.queues import QUEUES
 # A process of a pool that ends waits for its parent to read its last answers, which a parent that
 # stops may never do. The settlement said all there is to say: half a second is enough, not 30.
 pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 5
+
+
+@worker_init.connect
+def share_memory(**_: Any) -> None:
+    """Take what is loaded by now out of the garbage collector's sight: a fork shares it.
+
+    The collector writes to all that it looks at, and a page that is written to is copied.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 class JobsCelery(Celery):
@@ -64,7 +76,7 @@ def celery_settings(broker_url: str) -> dict[str, Any]:
             "max_retries": 1,
             "interval_start": 0,
         },
-        "worker_send_task_events": False,  # Flower asks for them when it is there
+        "worker_send_task_events": False,  # they would be of messages: see jobs.events
         "worker_hijack_root_logger": False,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_proc_alive_timeout": 30,

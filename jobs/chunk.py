@@ -29,14 +29,23 @@ Done = tuple[Claimed, Settlement]
 
 
 class Chunk:
-    """Claimed jobs, in their order. ``write`` settles outcomes and returns those that counted."""
+    """Claimed jobs, in their order. ``write`` settles outcomes and returns those that counted.
 
-    def __init__(self, jobs: Sequence[Claimed], write: Callable[[list[Done]], list[Done]]) -> None:
+    ``late`` is called when one of them took too long, after what was done is written.
+    """
+
+    def __init__(
+        self,
+        jobs: Sequence[Claimed],
+        write: Callable[[list[Done]], list[Done]],
+        late: Callable[[list[Done]], None],
+    ) -> None:
         self._lock = threading.Lock()
         self._writing = threading.Lock()
         self._jobs = deque(jobs)
         self._unwritten: list[Done] = []
         self._write = write
+        self._late = late
         self.deadline = time.monotonic() + PATIENCE
         #: The outcomes that were written.
         self.done: list[Done] = []
@@ -65,6 +74,12 @@ class Chunk:
                 unwritten, self._unwritten = self._unwritten, []
             if unwritten:
                 self.done += self._write(unwritten)
+
+    def give_way(self) -> None:
+        """Give back all that was not begun, and write what was done."""
+        self.give_back()
+        self.settle()
+        self._late(self.done)
 
     def give_back(self) -> None:
         """Give back all that was not begun. Costs them no attempt."""
@@ -124,8 +139,7 @@ class _Watchdog:
                     self._changed.wait(max(0.0, soonest - now))
             for chunk in late:
                 try:
-                    chunk.give_back()
-                    chunk.settle()
+                    chunk.give_way()
                 except (DatabaseError, InterfaceError) as error:
                     # They stay with this process's lease until the lifeline takes them back.
                     log.warning("chunk_failed", error=str(error).strip())

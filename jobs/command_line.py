@@ -6,10 +6,11 @@ from datetime import datetime
 from getpass import getuser
 from typing import Any
 
+from jobs.definition import LONGEST_WAIT
 from jobs.errors import InvalidPayload
 
 MOST_ROWS = 10_000
-LONGEST_SECONDS = 366 * 24 * 3600
+LONGEST_SECONDS = int(LONGEST_WAIT.total_seconds())
 _LONGEST_CELL = 120
 
 

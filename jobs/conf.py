@@ -61,6 +61,8 @@ class JobsSettings:
     RETENTION: dict[str, Retention] = field(default_factory=dict)
     #: What happened outside the database is remembered for this long, and as long as its job.
     KEEP_EFFECTS: timedelta = timedelta(days=30)
+    #: What ended is told minute by minute for this long; totals are kept for ever.
+    KEEP_ROLLUPS: timedelta = timedelta(days=90)
     #: An audit entry stays in the table for this long; then it goes to a compressed file.
     AUDIT_KEEP: timedelta = timedelta(days=90)
 

@@ -9,7 +9,8 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 from django.http import HttpRequest, HttpResponse
@@ -45,30 +46,40 @@ def current_context() -> Context:
 
 @contextmanager
 def job_context(
-    *, tenant: str | None = None, actor: str | None = None, correlation_id: str | None = None
+    *,
+    tenant: str | None = None,
+    actor: str | None = None,
+    correlation_id: str | None = None,
+    **told: Any,
 ) -> Iterator[Context]:
-    """Run the block for this tenant, actor and correlation id; what is None stays as it was."""
-    context = _context.get()
-    if tenant is not None:
-        context = replace(context, tenant=tenant)
-    if correlation_id is not None:
-        context = replace(context, correlation_id=correlation_id)
-    if actor is not None:
-        named = actor
-        context = replace(context, who=lambda: named)
-    with entered(context):
+    """Run the block for this tenant, actor and correlation id; what is None stays as it was.
+
+    Its log lines also carry what is ``told``.
+    """
+    was = _context.get()
+    named = actor
+    context = Context(
+        tenant=was.tenant if tenant is None else tenant,
+        correlation_id=was.correlation_id if correlation_id is None else correlation_id,
+        who=was.who if named is None else lambda: named,
+    )
+    with entered(context, **told):
         yield context
 
 
 @contextmanager
-def entered(context: Context) -> Iterator[None]:
-    """Run the block in ``context``, which its log lines name."""
+def entered(context: Context, **told: Any) -> Iterator[None]:
+    """Run the block in ``context``, which its log lines name, with what is ``told``."""
     token = _context.set(context)
-    bound = {"tenant": context.tenant, "correlation_id": context.correlation_id}
+    if context.tenant:
+        told["tenant"] = context.tenant
+    if context.correlation_id:
+        told["correlation_id"] = context.correlation_id
+    bound = structlog.contextvars.bind_contextvars(**told)
     try:
-        with structlog.contextvars.bound_contextvars(**{k: v for k, v in bound.items() if v}):
-            yield
+        yield
     finally:
+        structlog.contextvars.reset_contextvars(**bound)
         _context.reset(token)
 
 

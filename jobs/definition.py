@@ -11,6 +11,9 @@ from jobs.limits import Limit
 from jobs.models import Priority
 from jobs.queues import Backoff, get_queue
 
+#: How far from now a job may be put off by a duration, or expire, whoever enqueues it.
+LONGEST_WAIT = timedelta(days=366)
+
 #: What an error of some type means for the job: wait like this before the next attempt, give up
 #: at once (``"die"``), or end without a dead letter (``"discard"``).
 OnError = Backoff | Literal["die", "discard"]
@@ -23,10 +26,25 @@ class Unique:
     ``by`` names the arguments that make two jobs the same (all of them by default), beside task
     and tenant. It holds while the first is unfinished or, with ``period``, for that long from its
     enqueueing, finished or not.
+
+    Raises:
+        TypeError: ``by`` is no tuple of names, or ``period`` no duration above zero.
     """
 
     by: tuple[str, ...] | None = None
     period: timedelta | None = None
+
+    def __post_init__(self) -> None:
+        given: Any = self.by  # not every caller's types are checked
+        names = given if isinstance(given, tuple | list) else () if given is None else (None,)
+        if not all(isinstance(name, str) for name in names):
+            example = given if isinstance(given, str) else "invoice_id"
+            raise TypeError(
+                f"Unique: by is a tuple of names, such as ({example!r},), not {given!r}"
+            )
+        period: Any = self.period
+        if period is not None and not (isinstance(period, timedelta) and period > timedelta(0)):
+            raise TypeError(f"Unique: period is a duration above zero, or None, not {period!r}")
 
 
 @dataclass(frozen=True, kw_only=True)

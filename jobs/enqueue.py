@@ -8,35 +8,37 @@ import base64
 import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import uuid_utils.compat
-from django.db import transaction
+from django.db import DEFAULT_DB_ALIAS, transaction
+from django.db.models.base import ModelState
 
 from jobs import degraded, transitions, uniqueness
 from jobs import payload as payloads
 from jobs.breaker import breaker
 from jobs.conf import jobs_settings
 from jobs.context import current_context
-from jobs.definition import Definition, Options, Placement, Step, Unique
-from jobs.errors import EnqueueError, InvalidPayload
+from jobs.definition import Definition, Options, Placement, Step
+from jobs.errors import EnqueueError
 from jobs.limits import gates_of, name_of
 from jobs.models import Job, Priority
+from jobs.options import check_options
 from jobs.publish import publish_after_commit
 from jobs.queues import get_queue
 from jobs.records import Inserted, NewJob
 from jobs.running import current_job
 from jobs.states import State
 from jobs.task import JobTask, get_task
-from jobs.weave import add_workflow
+from jobs.weave import add_workflow, check_length, ids_used_once
 from jobs.workflow_failures import take_back
 
 if TYPE_CHECKING:
     AnyTask = JobTask[Any, Any]
 
 
-_LONGEST_DELAY = timedelta(days=36_500)
 #: How often an insert is tried whose twin comes and goes meanwhile.
 _TRIES = 5
 
@@ -94,10 +96,11 @@ def _insert(
     replay_of: UUID | None = None,
 ) -> Job:
     new = new_job(task, sealed, options, correlation_id=correlation_id, replay_of=replay_of)
-    if not (new.unique_key or options.follows):
+    if not (new.unique_key or options.follows or options.job_id):
         (row,) = transitions.insert([new], broker_is_up=not breaker.is_open)
         return _inserted(new, row, sealed)
-    with transaction.atomic():  # the lock on a key lasts as long as the transaction
+    # The lock on a key lasts as long as the transaction.
+    with ids_used_once(new.task), transaction.atomic():
         job = _insert_unless_twin(new, sealed)
         if options.follows and not job.is_twin:
             names = [new.task, *(step.task for step in options.follows)]
@@ -121,7 +124,7 @@ def _inserted(new: NewJob, row: Inserted, sealed: payloads.Sealed) -> Job:
         publish_after_commit((row.id, new.task, new.queue, 1))
     elif row.state == State.AVAILABLE:
         degraded.run_after_commit([(row.id, new.task, new.queue, 1)])
-    return Job(
+    return _model(
         id=row.id,
         task=new.task,
         queue=new.queue,
@@ -150,9 +153,26 @@ def _inserted(new: NewJob, row: Inserted, sealed: payloads.Sealed) -> Job:
     )
 
 
+def _model(**values: Any) -> Job:
+    """Return a job with these values, as if it had been read: without the cost of a constructor."""
+    job = Job.__new__(Job)
+    state = ModelState()
+    state.db, state.adding = DEFAULT_DB_ALIAS, False
+    job.__dict__ = {"_state": state, **_blank(), **values}
+    return job
+
+
+@cache
+def _blank() -> dict[str, Any]:
+    blank = Job(id=None).__dict__.copy()
+    del blank["_state"]
+    return blank
+
+
 def _leading(follows: Sequence[Step]) -> Placement:
     if not follows:
         return Placement()
+    check_length(follows)
     chain = [step.as_signature() for step in reversed(follows)]
     return Placement(root_id=str(uuid_utils.compat.uuid7()), canvas={"chain": chain})
 
@@ -186,7 +206,7 @@ def new_job(
     context = current_context()
     running = current_job()
     tenant = context.tenant if options.tenant is None else options.tenant
-    _check_options(definition.name, options, tenant)
+    check_options(definition.name, options, tenant)
     # An equal job that is there already would not continue this job's workflow.
     unique = None if options.placed else options.unique or definition.unique
     expires = definition.expires if options.expires is None else options.expires
@@ -205,13 +225,11 @@ def new_job(
         replay_of=str(replay_of) if replay_of else None,
         max_attempts=limits.attempts,
         timeout=math.ceil(limits.hard_time_limit.total_seconds()),
-        run_at=_aware(definition.name, "run_at", options.run_at),
+        run_at=options.run_at.isoformat() if options.run_at else None,
         delay=transitions.seconds(options.delay),
         unique_key=uniqueness.key_of(definition, unique, tenant, sealed) if unique else "",
         unique_period=unique.period.total_seconds() if unique and unique.period else None,
-        expires_at=_aware(definition.name, "expires", expires)
-        if isinstance(expires, datetime)
-        else None,
+        expires_at=expires.isoformat() if isinstance(expires, datetime) else None,
         expires_in=expires.total_seconds() if isinstance(expires, timedelta) else None,
         gates=(limited(tenant, sealed) or None) if limited else None,
         root_id=placed.root_id,
@@ -230,6 +248,8 @@ def gates_on(
     None: its jobs have no limits. Those that the settings switch off are none.
     """
     owners = [(definition.name, definition.limits), (queue, get_queue(queue).limits)]
+    if not any(limits for _, limits in owners):
+        return None
     off = {name for name, value in jobs_settings().LIMITS.items() if value is None}
     owners = [
         (owner, tuple(limit for limit in limits if name_of(owner, limit) not in off))
@@ -238,38 +258,3 @@ def gates_on(
     if not any(limits for _, limits in owners):
         return None
     return lambda tenant, sealed: gates_of(owners, tenant, sealed.payload)
-
-
-def _check_options(task: str, options: Any, tenant: Any) -> None:
-    """Raise :class:`InvalidPayload` for what the database would refuse, or nobody would notice.
-
-    Not every caller's types are checked.
-    """
-    problems = {}
-    if not isinstance(tenant, str) or not _can_be_text(tenant, longest=64):
-        problems["tenant"] = "expected text of at most 64 characters"
-    if options.delay is not None and not timedelta(0) <= options.delay <= _LONGEST_DELAY:
-        problems["delay"] = f"expected a duration from 0 to {_LONGEST_DELAY.days} days"
-    if options.unique is not None and not isinstance(options.unique, Unique):
-        problems["unique"] = f"expected Unique(…), not {type(options.unique).__name__}"
-    if not isinstance(options.expires, datetime | timedelta | None):
-        kind = type(options.expires).__name__
-        problems["expires"] = f"expected a time with a zone or a duration, not {kind}"
-    if problems:
-        raise InvalidPayload(task, problems)
-
-
-def _can_be_text(text: str, *, longest: int) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return len(text) <= longest and "\x00" not in text
-
-
-def _aware(task: str, field: str, instant: datetime | None) -> str | None:
-    if instant is None:
-        return None
-    if instant.tzinfo is None:
-        raise InvalidPayload(task, {field: "expected a time with a zone"})
-    return instant.isoformat()

@@ -6,6 +6,7 @@ the job: :class:`RetryLater`, :class:`Discard`, :class:`PermanentError`; anythin
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Self
 
 
 class JobsError(Exception):
@@ -13,6 +14,13 @@ class JobsError(Exception):
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message or (self.__doc__ or "").strip().splitlines()[0])
+
+    @classmethod
+    def told(cls, message: str) -> Self:
+        """Return an error by its message, which is all that a row keeps of it."""
+        error = cls.__new__(cls)
+        JobsError.__init__(error, message)
+        return error
 
 
 # --- at enqueue ----------------------------------------------------------------------------------
@@ -26,6 +34,7 @@ class UnknownName(EnqueueError):
     """There is nothing of this name."""
 
     noun = "thing"
+    name = ""
 
     def __init__(self, name: str, close: Sequence[str] = ()) -> None:
         hint = f" Did you mean {close[0]!r}?" if close else ""
@@ -61,6 +70,13 @@ class InvalidPayload(EnqueueError):
         #: field -> what was expected
         self.problems = problems
 
+    @classmethod
+    def told(cls, message: str) -> Self:
+        """Return an error by its message; its fields are only told there."""
+        error = super().told(message)
+        error.task, error.problems = "", {}
+        return error
+
 
 class PayloadTooLarge(InvalidPayload):
     """The arguments take more room than a job may."""
@@ -71,6 +87,9 @@ class PayloadTooLarge(InvalidPayload):
 
 class RetryLater(JobsError):
     """Try again later, at no cost: the attempt does not count."""
+
+    after: timedelta | None = None
+    at: datetime | None = None
 
     def __init__(
         self, message: str = "", *, after: timedelta | None = None, at: datetime | None = None

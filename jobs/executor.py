@@ -14,6 +14,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from jobs import attempt, gates, transitions, workflows
 from jobs.chunk import Chunk, Done, watched
 from jobs.errors import LeaseLost
+from jobs.events import News
 from jobs.models import Job
 from jobs.pace import pace
 from jobs.publish import ring
@@ -44,13 +45,15 @@ def this_worker() -> UUID | None:
 
 
 def answer_message(job_id: str, queue: str | None) -> None:
-    """Carry the jobs that are due in a message's queue, and tell Celery how the one it names ended.
+    """Carry the jobs that are due in a message's queue; it may not lead to the one it names.
 
-    A message that came by no queue, as from ``task.apply()``, leads to its own job alone.
+    Celery hears of no more than a death, for those who listen to its signals: an exception that
+    says that nothing was to be done costs it more than a job. A message that came by no queue, as
+    from ``task.apply()``, leads to its own job alone, and who called hears how it went.
 
     Raises:
-        Ignore: others were due before it, or it needs no carrying: a duplicate or late message.
-        Retry: it is scheduled again. JobFailed: it is dead.
+        JobFailed: the job is dead.
+        Ignore, Retry: of a call without a queue; it needed no carrying, or is scheduled again.
     """
     worker = this_worker()
     carried = take_turn(queue, worker=worker) if queue else carry([job_id], worker=worker)
@@ -58,12 +61,14 @@ def answer_message(job_id: str, queue: str | None) -> None:
     for settlement in carried:
         if str(settlement.id) == job_id:
             ours = settlement
+    if ours is not None and ours.state == State.DEAD:
+        raise JobFailed(f"{ours.error_type}; see job {ours.id}")
+    if queue:
+        return
     if ours is None or ours.state == State.CANCELLED:
         raise Ignore
     if ours.state in {State.SCHEDULED, State.AVAILABLE}:
         raise Retry(message="scheduled again", exc=None, when=None)
-    if ours.state == State.DEAD:
-        raise JobFailed(f"{ours.error_type}; see job {ours.id}")
 
 
 def take_turn(queue: str, *, worker: UUID | None, seconds: float = TURN) -> Iterator[Settlement]:
@@ -167,7 +172,8 @@ def _once_more(claim: Callable[[], T], lost: Callable[[], T | None]) -> T:
 def _carry(jobs: Sequence[Claimed], worker: UUID | None) -> list[Done]:
     """Run claimed jobs one after the other; their outcomes are written together, but soon."""
     claimed_at = time.monotonic()
-    chunk = Chunk(jobs, _settle)
+    news = News(jobs)
+    chunk = Chunk(jobs, _settle, news.tell)
     with watched(chunk, size=len(jobs)):
         while (job := chunk.next()) is not None:
             if job.crashes and len(jobs) > 1:
@@ -175,15 +181,26 @@ def _carry(jobs: Sequence[Claimed], worker: UUID | None) -> list[Done]:
                 chunk.give_back()
                 chunk.settle()
             mates = chunk.next_of(job.task) if _has_bulk_body(job) else []
-            if mates and _carry_together([job, *mates], chunk, claimed_at):
-                continue
+            if mates:
+                news.begins([job, *mates])
+                if _carry_together([job, *mates], chunk, claimed_at):
+                    news.ended([job, *mates])
+                    continue
             for one in [job, *mates]:
-                settlement = attempt.run(one, worker, _write, claimed_at)
+                news.begins([one])
+                settlement = attempt.run(one, worker, _write, claimed_at, alone=len(jobs) == 1)
+                news.ended([one])
                 _keep(chunk, one, settlement)
     chunk.settle()
-    pace.learn(jobs[0].queue, (time.monotonic() - claimed_at) / len(jobs))
+    duration = time.monotonic() - claimed_at
+    pace.learn(jobs[0].queue, duration / len(jobs))
+    if len(jobs) > 1:
+        log.info(
+            "jobs_ended", queue=jobs[0].queue, jobs=len(chunk.done), duration=round(duration, 3)
+        )
     if shut := gates.concurrency_gates(job for job, _ in chunk.done):
         gates.let_through(shut)
+    news.tell(chunk.done)
     return chunk.done
 
 

@@ -22,6 +22,7 @@ from jobs import sessions
 from jobs.conf import jobs_settings
 from jobs.maintenance import enforcer, lifeline, strays
 from jobs.maintenance.outage import Outage
+from jobs.maintenance.rollup import Rollup
 from jobs.maintenance.stager import Stager
 from jobs.maintenance.watchman import Watchman
 from jobs.models import Worker
@@ -50,6 +51,7 @@ class Keeper:
         self._judges_at = 0.0
         self._watchman = Watchman(workers)
         self._strays_at = 0.0
+        self._rollup = Rollup()
 
     def run(self) -> None:
         """Work until SIGTERM or SIGINT, then give back what the workers did not finish."""
@@ -66,6 +68,7 @@ class Keeper:
                 self._stager.run_once,
                 self._outage.look_after,
                 self._look_after_strays,
+                self._rollup.run_once,
             ):
                 self._safely(duty)
         self._outage.close()

@@ -19,10 +19,10 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from jobs import gates, selectors
+from jobs import gates, rollups, selectors
 from jobs.api.auth import caller
 from jobs.permissions import may_view
-from jobs.selectors.measurements import BUCKETS, Histogram, count_failures, measure_finished
+from jobs.selectors.measurements import Histogram, measure
 
 
 class JobsCollector(Collector):
@@ -30,8 +30,7 @@ class JobsCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric, by fresh queries."""
-        yield from _finished()
-        yield from _failures()
+        yield from _ended()
         yield from _queues()
         yield _parked()
 
@@ -40,42 +39,42 @@ class JobsCollector(Collector):
         return []
 
 
-def _finished() -> Iterator[Metric]:
+def _ended() -> Iterator[Metric]:
     by_task = ("queue", "task")
     jobs = CounterMetricFamily(
-        "jobs", "Jobs that ended, of those that are kept.", labels=(*by_task, "outcome")
+        "jobs", "Jobs that ended, by final state.", labels=(*by_task, "outcome")
+    )
+    attempts = CounterMetricFamily(
+        "job_attempts", "Attempts that ended.", labels=(*by_task, "outcome")
+    )
+    failures = CounterMetricFamily(
+        "job_failures", "Attempts that failed or crashed.", labels=(*by_task, "error")
     )
     runs = HistogramMetricFamily(
-        "job_duration_seconds", "From start to end, of the newest attempt.", labels=by_task
+        "job_duration_seconds", "From start to end of an attempt.", labels=by_task
     )
     waits = HistogramMetricFamily(
-        "job_wait_seconds", "From due to started, of the newest attempt.", labels=by_task
+        "job_wait_seconds", "From due to the start of an attempt.", labels=by_task
     )
-    for labels, measured in measure_finished().items():
-        for outcome, count in measured.outcomes.items():
-            jobs.add_metric((*labels, outcome), count)
+    for labels, measured in measure().items():
+        for family, counts in (
+            (jobs, measured.ends),
+            (attempts, measured.outcomes),
+            (failures, measured.failures),
+        ):
+            for name, count in counts.items():
+                family.add_metric((*labels, name), count)
         _add(runs, labels, measured.runs)
         _add(waits, labels, measured.waits)
-    yield from (jobs, runs, waits)
+    yield from (jobs, attempts, failures, runs, waits)
 
 
 def _add(family: HistogramMetricFamily, labels: tuple[str, str], measured: Histogram) -> None:
-    bounds = [*(str(bound) for bound in BUCKETS), "+Inf"]
+    bounds = [*(str(bound) for bound in rollups.BOUNDS), "+Inf"]
     cumulative = [float(count) for count in accumulate(measured.counts)]
     family.add_metric(
         labels, buckets=list(zip(bounds, cumulative, strict=True)), sum_value=measured.total
     )
-
-
-def _failures() -> Iterator[Metric]:
-    failures = CounterMetricFamily(
-        "job_failures",
-        "Attempts that failed or crashed, of those that are kept.",
-        labels=("queue", "task", "error"),
-    )
-    for queue, task, error, count in count_failures():
-        failures.add_metric((queue, task, error), count)
-    yield failures
 
 
 def _queues() -> Iterator[Metric]:

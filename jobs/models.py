@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 
 import uuid_utils.compat
 from django.conf import settings
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from jobs import signatures
+from jobs import rollups, signatures
 from jobs.states import State
 
 
@@ -46,7 +47,12 @@ class Job(models.Model):
     enqueued_by = models.CharField(max_length=150, blank=True, default="")
     #: The dead job that this one replays.
     replay_of = models.ForeignKey(
-        "self", null=True, on_delete=models.SET_NULL, related_name="replays", db_constraint=False
+        "self",
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="replays",
+        db_constraint=False,
+        db_index=False,  # few have one: see the indexes
     )
 
     #: Executions begun, whatever came of them; the number of the newest attempt.
@@ -168,12 +174,33 @@ class Job(models.Model):
                 condition=Q(group_id__isnull=False),
             ),
             models.Index(fields=["worker"], name="jobs_job_running", condition=Q(state="running")),
-            models.Index(fields=["state", "-id"], name="jobs_job_state"),
-            models.Index(fields=["queue", "-id"], name="jobs_job_queue"),
-            models.Index(fields=["task", "-id"], name="jobs_job_task"),
-            models.Index(fields=["tenant", "-id"], name="jobs_job_tenant"),
-            models.Index(fields=["correlation_id"], name="jobs_job_correlation"),
-            # Throughput by queue is read from it alone; the pruner finds what is past retention.
+            # The newest jobs are found by the primary key, from its end. What is rare is found by
+            # these: states few jobs end in, and queues, tasks and tenants few jobs are of. A Bloom
+            # filter for each range of pages costs a job next to nothing.
+            models.Index(
+                fields=["state", "-id"],
+                name="jobs_job_unlucky",
+                condition=Q(state__in=["cancelled", "dead"]),
+            ),
+            BrinIndex(
+                fields=["queue", "task", "tenant"],
+                opclasses=["text_bloom_ops"] * 3,
+                name="jobs_job_kinds",
+                autosummarize=True,
+                pages_per_range=64,
+            ),
+            # Of the finished ones, so that a move does not write it: see Job.correlated_with.
+            models.Index(
+                fields=["correlation_id"],
+                name="jobs_job_correlation",
+                condition=Q(finished_at__isnull=False),
+            ),
+            models.Index(
+                fields=["replay_of"],
+                name="jobs_job_replays",
+                condition=Q(replay_of__isnull=False),
+            ),
+            # The pruner finds by it what is past its retention.
             models.Index(
                 fields=["state", "finished_at"],
                 include=["queue"],
@@ -200,6 +227,17 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return f"{self.task} {self.id}"
+
+    @staticmethod
+    def correlated_with(correlation_id: str) -> Q:
+        """Return the condition for the jobs of a correlation id, by the indexes there are."""
+        wanted = Q(correlation_id=correlation_id)
+        return (
+            (wanted & Q(finished_at__isnull=False))
+            | (wanted & Q(state__in=["available", "queued"]))
+            | (wanted & Q(state="scheduled"))
+            | (wanted & Q(state="running"))
+        )
 
     @property
     def follows(self) -> list[dict[str, Any]]:
@@ -276,7 +314,11 @@ class Attempt(models.Model):
         CANCELLED = "cancelled"
 
     id = models.BigAutoField(primary_key=True)
-    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="attempts")
+    #: Written by the statement that settles the job, and deleted by the pruner before it: checking
+    #: that it is there, and an index beside that of ``jobs_attempt_once``, would be paid for twice.
+    job = models.ForeignKey(
+        Job, on_delete=models.CASCADE, related_name="attempts", db_constraint=False, db_index=False
+    )
     number = models.IntegerField()
     outcome = models.CharField(max_length=16, choices=Outcome.choices)
     started_at = models.DateTimeField()
@@ -372,7 +414,8 @@ class AuditEntry(models.Model):
         verbose_name_plural = "audit entries"
         indexes: ClassVar = [
             models.Index(fields=["subject_id", "id"], name="jobs_audit_subject"),
-            models.Index(fields=["-at"], name="jobs_audit_at"),
+            # Entries are appended in the order of their time.
+            BrinIndex(fields=["at"], name="jobs_audit_at", autosummarize=True, pages_per_range=32),
         ]
 
     def __str__(self) -> str:
@@ -446,6 +489,74 @@ class RateCount(models.Model):
 
     def __str__(self) -> str:
         return f"{self.gate} {self.slice_at:%H:%M:%S}: {self.passed}"
+
+
+class Rollup(models.Model):
+    """What ended in one minute, of one kind: see :mod:`jobs.rollups`."""
+
+    pk = models.CompositePrimaryKey(
+        "minute", "queue", "task", "tenant", "outcome", "state", "error_type", "shard"
+    )
+    minute = models.DateTimeField()
+    queue = models.CharField(max_length=64)
+    task = models.CharField(max_length=200)
+    tenant = models.CharField(max_length=64)
+    #: That of the attempts; empty: the jobs ended without one.
+    outcome = models.CharField(max_length=16, choices=Attempt.Outcome.choices, blank=True)
+    #: What became of the jobs.
+    state = models.CharField(max_length=16, choices=State.choices)
+    #: Of attempts that failed or crashed.
+    error_type = models.CharField(max_length=200, blank=True)
+    #: The session that counted it; 0: all of them, when the minute is over.
+    shard = models.IntegerField()
+    count = models.IntegerField()
+    wait_seconds = models.FloatField()
+    run_seconds = models.FloatField()
+    #: How many fell into each bucket of ``rollups.BOUNDS``: see ``rollups.DIGITS``.
+    wait_histogram = models.DecimalField(max_digits=rollups.DIGITS, decimal_places=0)
+    run_histogram = models.DecimalField(max_digits=rollups.DIGITS, decimal_places=0)
+
+    class Meta:
+        indexes: ClassVar = [
+            # What the keeper has yet to merge. It is written when a row is new, and never again.
+            models.Index(fields=["minute"], name="jobs_rollup_shards", condition=~Q(shard=0)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.minute:%Y-%m-%d %H:%M} {self.queue} {self.task}: {self.count}"
+
+
+class RollupTotal(models.Model):
+    """What ended since ever, of one kind, but for the shards that are not merged yet."""
+
+    pk = models.CompositePrimaryKey("queue", "task", "outcome", "state", "error_type")
+    queue = models.CharField(max_length=64)
+    task = models.CharField(max_length=200)
+    outcome = models.CharField(max_length=16, choices=Attempt.Outcome.choices, blank=True)
+    state = models.CharField(max_length=16, choices=State.choices)
+    error_type = models.CharField(max_length=200, blank=True)
+    count = models.BigIntegerField()
+    wait_seconds = models.FloatField()
+    run_seconds = models.FloatField()
+    wait_histogram = models.DecimalField(max_digits=rollups.DIGITS, decimal_places=0)
+    run_histogram = models.DecimalField(max_digits=rollups.DIGITS, decimal_places=0)
+
+    def __str__(self) -> str:
+        return f"{self.queue} {self.task}: {self.count}"
+
+
+class QueueDepth(models.Model):
+    """How many jobs waited when a keeper last counted: of deep queues, which pages do not count."""
+
+    pk = models.CompositePrimaryKey("queue", "state", "parked")
+    queue = models.CharField(max_length=64)
+    state = models.CharField(max_length=16, choices=State.choices)
+    parked = models.BooleanField()
+    count = models.BigIntegerField()
+    counted_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.queue} {self.state}: {self.count}"
 
 
 class ReplayBatch(models.Model):

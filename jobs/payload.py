@@ -171,10 +171,11 @@ def seal(task: str, checked: BaseModel, limit: int | None = None) -> Sealed:
     values = {name: getattr(checked, name) for name in type(checked).model_fields}
     hidden = {k: v.get_secret_value() for k, v in values.items() if isinstance(v, SecretStr)}
     payload: dict[str, Any] = checked.model_dump(mode="json", by_alias=False, round_trip=True)
-    nul = [key for key, value in payload.items() if holds_nul(json.dumps(value))]
-    if nul:
+    told = json.dumps(payload)
+    if holds_nul(told):
+        nul = [key for key, value in payload.items() if holds_nul(json.dumps(value))]
         raise InvalidPayload(task, dict.fromkeys(nul, "expected text without NUL characters"))
-    size = len(json.dumps(payload).encode()) + sum(len(value.encode()) for value in hidden.values())
+    size = len(told) + sum(len(value.encode()) for value in hidden.values())
     limit = limit or jobs_settings().PAYLOAD_LIMIT_BYTES
     if size > limit:
         sizes = {key: len(json.dumps(value)) for key, value in (payload | hidden).items()}

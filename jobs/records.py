@@ -115,10 +115,24 @@ class Settlement:
             return Attempt.Outcome.CRASHED
         return _OUTCOMES[self.move]
 
-    def as_row(self) -> dict[str, Any]:
-        """Return what ``settle`` sends to the database."""
-        return vars(self) | {"state": self.state, "outcome": self.outcome}
+    def timed(self, began: float | None, ended: float | None) -> "Settlement":
+        """Return it with these times."""
+        return Settlement(**(vars(self) | {"began": began, "ended": ended}))
 
+    def as_row(self) -> dict[str, Any]:
+        """Return what ``settle`` sends to the database: what says something."""
+        row = {key: value for key, value in vars(self).items() if value not in _NOTHING}
+        return row | {
+            "id": str(self.id),
+            "lease": str(self.lease),
+            "result": self.result,
+            "state": self.state,
+            "outcome": self.outcome,
+        }
+
+
+#: What a column is without being told.
+_NOTHING = (None, "", 0)
 
 _OUTCOMES = {
     Move.SUCCEEDED: Attempt.Outcome.SUCCEEDED,

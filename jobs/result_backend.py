@@ -15,10 +15,12 @@ from uuid import UUID
 
 from celery import states
 from celery.result import GroupResult
+from celery.utils.serialization import create_exception_cls
 from django.core.exceptions import ValidationError
 from django_celery_results.backends import DatabaseBackend
 from django_celery_results.models import TaskResult
 
+from jobs import errors
 from jobs.canvas import add_group
 from jobs.models import DeadLetter, Job
 from jobs.states import State
@@ -98,6 +100,19 @@ class JobsBackend(DatabaseBackend):  # type: ignore[misc]
             "date_done": kept.date_done,
             "name": kept.task_name,
         }
+
+    def exception_to_python(self, exc: Any) -> Any:
+        """Return the error that a row keeps: of its class, whatever else that asks for."""
+        if not isinstance(exc, dict):
+            return super().exception_to_python(exc)
+        name, module, (text,) = exc["exc_type"], exc["exc_module"], exc["exc_message"]
+        kind = getattr(errors, name, None) if module == errors.__name__ else None
+        if isinstance(kind, type) and issubclass(kind, errors.JobsError):
+            return kind.told(text)
+        made = super().exception_to_python(exc)
+        if type(made) is Exception and name != "Exception":  # its class has refused the text
+            return create_exception_cls(name, module)(text)
+        return made
 
     def _restore_group(self, group_id: str) -> dict[str, Any] | None:
         """Return a group by its id: as it was saved, or by the rows of its parts."""

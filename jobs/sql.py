@@ -6,12 +6,16 @@ changes the server connection between transactions (``DATABASE_TRANSACTION_POOLI
 prepared.
 """
 
+import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import psycopg
 from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
+
+_COMMENT = re.compile(r"--[^\n]*")
 
 
 def is_pooled(connection: BaseDatabaseWrapper) -> bool:
@@ -33,8 +37,19 @@ class _PreparedCursor(psycopg.Cursor[tuple[Any, ...]]):
         return self
 
 
+@lru_cache(maxsize=256)
+def _compact(sql: str) -> str:
+    """Return the statement on one line: psycopg parses a short one once, a long one each time."""
+    return " ".join(_COMMENT.sub("", sql).split())
+
+
 def fetch(sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-    """Run a statement on Django's connection, and return its rows."""
+    """Run a statement on Django's connection, and return its rows.
+
+    Its text may be laid out and commented at will; its literals may hold no more than one space at
+    a time.
+    """
+    sql = _compact(sql)
     connection.ensure_connection()
     wrapped = connection._prepare_cursor  # type: ignore[attr-defined] # errors and query log
     with wrapped(_PreparedCursor(connection.connection)) as cursor:

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import celery
 from celery import shared_task
+from celery.local import Proxy
 from celery.result import AsyncResult
 
 from jobs import payload
@@ -54,6 +55,7 @@ class JobTask(CeleryTask, Generic[P, R]):
 
     abstract = True
     Strategy = "jobs.strategy:strategy"
+    send_events = False  # they would be of messages: jobs.events tells of jobs
     definition: Definition
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job:
@@ -251,6 +253,10 @@ def registry() -> dict[str, JobTask[Any, Any]]:
 def get_task(name: str) -> JobTask[Any, Any]:
     """Return the task called ``name``; raises :class:`~jobs.errors.UnknownTask`."""
     try:
-        return _REGISTRY[name]
+        declared: Any = _REGISTRY[name]
     except KeyError:
         raise UnknownTask(name, difflib.get_close_matches(name, _REGISTRY, n=1)) from None
+    if type(declared) is Proxy:  # as Celery declares it; each look through it costs microseconds
+        declared = _REGISTRY[name] = declared._get_current_object()
+    task: JobTask[Any, Any] = declared
+    return task

@@ -10,12 +10,14 @@ It is longer than a module should be because the moves are only safe when read s
 import json
 import os
 import socket
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from functools import cache
 from typing import Any
 from uuid import UUID, uuid4
 
+from jobs import rollups
 from jobs.conf import jobs_settings
 from jobs.records import Claimed, Inserted, Line, NewJob, Settlement, Waiting
 from jobs.sql import fetch
@@ -74,11 +76,39 @@ def not_before_the_line(row: str) -> str:
     """
 
 
-#: The seat of a job of ``r``, when several join at once.
-_SEAT = f"""
-    {next_seat("r")}
-    + row_number() OVER (PARTITION BY r.queue, r.priority, r.tenant ORDER BY r.place) - 1
-"""
+#: The columns of a new job that its caller decides, and how many join its tenant's line before it.
+_ASKED = {
+    "id": "uuid",
+    "task": "text",
+    "queue": "text",
+    "priority": "smallint",
+    "payload": "jsonb",
+    "secrets": "text",
+    "tenant": "text",
+    "correlation_id": "text",
+    "enqueued_by": "text",
+    "replay_of": "uuid",
+    "max_attempts": "smallint",
+    "timeout": "integer",
+    "run_at": "timestamptz",
+    "delay": "float8",
+    "unique_key": "text",
+    "expires_at": "timestamptz",
+    "expires_in": "float8",
+    "gates": "jsonb",
+    "root_id": "uuid",
+    "parent_id": "uuid",
+    "group_id": "uuid",
+    "group_index": "integer",
+    "canvas": "jsonb",
+    "ahead": "integer",
+}
+_AS_JSON = {name for name, kind in _ASKED.items() if kind == "jsonb"}
+#: One job, its values apart, costs a third of many, which come as JSON.
+_ONE = "SELECT " + ", ".join(f"%s::{kind} AS {name}" for name, kind in _ASKED.items())
+_MANY = "SELECT * FROM jsonb_to_recordset(%s::jsonb) AS r({})".format(
+    ", ".join(f"{name} {kind}" for name, kind in _ASKED.items())
+)
 
 #: What a claim sets. The values: lease, its margin in seconds, worker, pid.
 _TAKE = """
@@ -110,16 +140,10 @@ def insert(new: Sequence[NewJob], *, broker_is_up: bool = True) -> list[Inserted
     sql = f"""
         WITH asked AS (
             SELECT r.*, COALESCE(run_at, now() + make_interval(secs => delay)) AS at
-            FROM jsonb_to_recordset(%s::jsonb) AS r(
-                place integer, id uuid, task text, queue text, priority smallint, payload jsonb,
-                secrets text, tenant text, correlation_id text, enqueued_by text,
-                replay_of uuid, max_attempts smallint, timeout integer, run_at timestamptz,
-                delay float8, unique_key text, expires_at timestamptz, expires_in float8,
-                gates jsonb, root_id uuid, parent_id uuid, group_id uuid, group_index integer,
-                canvas jsonb)
+            FROM ({_ONE if len(new) == 1 else _MANY}) AS r
         ), dated AS (
             SELECT r.*, r.at <= now() AS due, r.at <= now() AND %s::bool AS rings,
-                   CASE WHEN r.at <= now() THEN {_SEAT} ELSE 0 END AS seat
+                   CASE WHEN r.at <= now() THEN {next_seat("r")} + ahead ELSE 0 END AS seat
             FROM asked AS r
         ), moved AS (
             INSERT INTO jobs_job
@@ -144,7 +168,8 @@ def insert(new: Sequence[NewJob], *, broker_is_up: bool = True) -> list[Inserted
         ), entries AS ({_AUDIT.format(actor="enqueued_by", move="'enqueued'", detail="NULL")})
         SELECT id, state, scheduled_at, enqueued_at, expires_at, seat FROM moved
     """
-    rows = [vars(job) | {"place": place} for place, job in enumerate(new)]
+    rows = _in_turn(new)
+    asked = _values(rows[0]) if len(rows) == 1 else [json.dumps(rows)]
     return [
         Inserted(
             id=row[0],
@@ -154,7 +179,25 @@ def insert(new: Sequence[NewJob], *, broker_is_up: bool = True) -> list[Inserted
             expires_at=row[4],
             seat=row[5],
         )
-        for row in fetch(sql, [json.dumps(rows), broker_is_up])
+        for row in fetch(sql, [*asked, broker_is_up])
+    ]
+
+
+def _in_turn(new: Sequence[NewJob]) -> list[dict[str, Any]]:
+    """Return the jobs as rows, each with the number of those that join its tenant's line first."""
+    ahead: Counter[tuple[str, int, str]] = Counter()
+    rows = []
+    for job in new:
+        line = (job.queue, job.priority, job.tenant)
+        rows.append(vars(job) | {"ahead": ahead[line]})
+        ahead[line] += 1
+    return rows
+
+
+def _values(row: dict[str, Any]) -> list[Any]:
+    return [
+        json.dumps(row[name]) if name in _AS_JSON and row[name] is not None else row[name]
+        for name in _ASKED
     ]
 
 
@@ -187,7 +230,7 @@ def insert_dead(new: Sequence[tuple[NewJob, Exception]]) -> list[UUID]:
                                          died_at, decision, decided_by)
             SELECT id, queue, task, tenant, 'permanent', error_type, error, finished_at, '', ''
             FROM moved
-        ), entries AS ({
+        ), counted AS ({rollups.COUNT_ENDS}), entries AS ({
         _AUDIT.format(
             actor="enqueued_by",
             move="'enqueued'",
@@ -335,7 +378,12 @@ def settle(settlements: Sequence[Settlement], *, actor: str | None = None) -> se
     """
     sql = f"""
         WITH ended AS (
-            SELECT * FROM jsonb_to_recordset(%s::jsonb) AS r(
+            SELECT id, lease, move, state, outcome, COALESCE(delay, 0) AS delay, run_at, result,
+                   COALESCE(error_type, '') AS error_type, COALESCE(error, '') AS error,
+                   COALESCE(traceback, '') AS traceback, COALESCE(reason, '') AS reason,
+                   COALESCE(failures, 0)::smallint AS failures,
+                   COALESCE(crashes, 0)::smallint AS crashes, began, ended
+            FROM jsonb_to_recordset(%s::jsonb) AS r(
                 id uuid, lease uuid, move text, state text, outcome text, delay float8,
                 run_at timestamptz, result jsonb, error_type text, error text, traceback text,
                 reason text, failures smallint, crashes smallint, began float8, ended float8)
@@ -363,7 +411,7 @@ def settle(settlements: Sequence[Settlement], *, actor: str | None = None) -> se
             FROM ended AS e
             WHERE j.id = e.id AND j.lease = e.lease
             RETURNING j.*, CASE WHEN j.state = e.state THEN e.move ELSE 'cancelled' END AS move,
-                      e.outcome, e.traceback, e.reason,
+                      e.outcome, e.traceback, e.reason, old.scheduled_at AS due_at,
                       COALESCE(j.finished_at, clock_timestamp()) AS ended_at
         ), attempts AS (
             INSERT INTO jobs_attempt (job_id, number, outcome, started_at, finished_at, worker, pid,
@@ -393,7 +441,7 @@ def settle(settlements: Sequence[Settlement], *, actor: str | None = None) -> se
                 date_started = EXCLUDED.date_started, date_done = EXCLUDED.date_done,
                 traceback = EXCLUDED.traceback
             WHERE t.status NOT IN ('SUCCESS', 'FAILURE', 'REVOKED')
-        ), entries AS ({
+        ), counted AS ({rollups.COUNT_ATTEMPTS}), entries AS ({
         _AUDIT.format(
             actor="%s::text",
             move="move",
@@ -408,7 +456,7 @@ def settle(settlements: Sequence[Settlement], *, actor: str | None = None) -> se
     final = sorted(FINAL)
     later = [State.SCHEDULED, State.AVAILABLE]
     name = actor or process_name()
-    values = [json.dumps(rows, default=str), later, final, later, later, name, name]
+    values = [json.dumps(rows), later, final, later, later, name, name]
     return {row[0] for row in fetch(sql, values)}
 
 
@@ -515,6 +563,7 @@ def expire(limit: int) -> list[UUID]:
         set_to="state = 'cancelled', parked = false, finished_at = clock_timestamp(), "
         "error_type = 'Expired', error = 'It was not run before it expired.'",
         actor="keeper",
+        ends=True,
     )
 
 
@@ -535,6 +584,7 @@ def _cancel(which: str, values: list[Any], actor: str) -> list[UUID]:
         [*values, _WAITING],
         set_to="state = 'cancelled', parked = false, finished_at = clock_timestamp()",
         actor=actor,
+        ends=True,
     )
 
 
@@ -560,10 +610,18 @@ def _move(
 
 
 def _moved(
-    move: Move, where: str, values: list[Any], *, set_to: str, actor: str, detail: str = "NULL"
+    move: Move,
+    where: str,
+    values: list[Any],
+    *,
+    set_to: str,
+    actor: str,
+    detail: str = "NULL",
+    ends: bool = False,
 ) -> list[UUID]:
     sql = f"""
         WITH moved AS (UPDATE jobs_job AS j SET {set_to} WHERE {where} RETURNING *),
+             {f"counted AS ({rollups.COUNT_ENDS})," if ends else ""}
              entries AS ({_AUDIT.format(actor="%s::text", move="%s::text", detail=detail)})
         SELECT id FROM moved
     """

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import uuid_utils.compat
 from django.db import DataError, IntegrityError, transaction
+from psycopg.errors import UniqueViolation
 
 from jobs import degraded, payload, signatures, transitions
 from jobs.breaker import breaker
@@ -29,6 +30,8 @@ from jobs.task import get_task
 
 #: Bytes of JSON that a job may take of what the engine passes on: results, and what is to follow.
 PASSED_ON_LIMIT = 1_048_576
+#: Steps of a chain. Each keeps all that follow it on its row: twice the steps, four times the room.
+LONGEST_CHAIN = 1_000
 
 
 @dataclass(kw_only=True)
@@ -69,12 +72,12 @@ def placement(weave: Weave, task: str, options: Mapping[str, Any]) -> Placement:
     """Return where a job with these options of Celery's stands, and what its settlement starts.
 
     Raises:
-        EnqueueError: what is to follow cannot be kept: no JSON, too large, secret.
+        EnqueueError: what is to follow cannot be kept: no JSON, too large, too long, secret.
     """
     # The number is what makes a part of a group: the body of a chord is told the group's id, too.
     index = options.get("group_index")
     canvas: dict[str, Any] = {
-        name: _followers(weave, task, signatures.listed(options.get(name)))
+        name: _followers(weave, task, name, signatures.listed(options.get(name)))
         for name in ("chain", "link", "link_error")
         if options.get(name)
     }
@@ -99,10 +102,32 @@ def uuid_in(options: Mapping[str, Any], name: str, task: str) -> str:
         raise InvalidPayload(task, {name: "expected a UUID"}) from None
 
 
-def _followers(weave: Weave, task: str, followers: list[Any]) -> list[Any]:
+@contextmanager
+def ids_used_once(task: str) -> Iterator[None]:
+    """Insert what has ids that were given; raises :class:`InvalidPayload` for one that is taken."""
+    try:
+        yield
+    except IntegrityError as error:
+        if not isinstance(error.__cause__, UniqueViolation):
+            raise
+        taken = (
+            "there is a job or a group with this id already; leave it out, and it gets a new one"
+        )
+        raise InvalidPayload(task, {"task_id": taken}) from error
+
+
+def check_length(followers: Sequence[Any]) -> None:
+    """Raise :class:`EnqueueError` when a first step with these after it is too long a chain."""
+    if (steps := len(followers) + 1) > LONGEST_CHAIN:
+        raise EnqueueError(f"A chain has at most {LONGEST_CHAIN} steps, not {steps}.")
+
+
+def _followers(weave: Weave, task: str, name: str, followers: list[Any]) -> list[Any]:
     # What comes from a row as it is, such as the rest of a long chain, was looked through before.
     if weave.continues and all(type(follower) is dict for follower in followers):
         return followers
+    if name == "chain":
+        check_length(followers)
     told: list[Any] = kept(task, [signatures.plain(follower) for follower in followers])
     return told
 

@@ -58,7 +58,8 @@ def make_report(
         seconds=round(seconds, 1),
         jobs=[
             {
-                "task": row.task, "queue": row.queue, "state": str(row.state), "count": row.count,
+                "task": row.task, "queue": row.queue, "outcome": row.outcome,
+                "state": str(row.state), "count": row.count,
                 "wait_median": row.wait_median, "wait_p95": row.wait_p95,
                 "run_median": row.run_median, "run_p95": row.run_p95,
             }
@@ -133,16 +134,16 @@ def _problems(report: Report, samples: Sequence[Sample]) -> list[str]:
 
 def print_report(report: Report, console: Console) -> None:
     """Print what happened, for a person."""
-    table = Table(title="Jobs by task and state", title_justify="left", header_style="bold")
-    for name in ("task", "queue", "state"):
+    table = Table(title="Attempts by task and outcome", title_justify="left", header_style="bold")
+    for name in ("task", "queue", "outcome", "then"):
         table.add_column(name)
-    for name in ("jobs", "wait median", "wait p95", "run median", "run p95"):
+    for name in ("attempts", "wait median", "wait p95", "run median", "run p95"):
         table.add_column(name, justify="right")
     for row in report.jobs:
         style = "red" if row["state"] == "dead" else ""
         times = [row[name] for name in ("wait_median", "wait_p95", "run_median", "run_p95")]
         table.add_row(
-            row["task"], row["queue"], row["state"], str(row["count"]),
+            row["task"], row["queue"], row["outcome"], row["state"], str(row["count"]),
             *(_duration(seconds) for seconds in times), style=style,
         )  # fmt: skip
     console.print(table)

@@ -5,7 +5,8 @@ from uuid import UUID
 
 from django.http import HttpRequest
 from ninja import Query, Router
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictBool
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StrictBool
+from pydantic_core import PydanticCustomError
 
 from jobs import operations, replays, selectors
 from jobs.api.auth import Operator, Viewer
@@ -17,16 +18,28 @@ from jobs.representation import DeadLetterRow, JobRow, ReplayRow
 router = Router(tags=["dead letters"])
 
 
+def _whole(text: str) -> str:
+    """Let pass what UTF-8 can hold: JSON may tell of half a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise PydanticCustomError("text", "expected text that UTF-8 can hold") from None
+    return text
+
+
+Text = Annotated[str, AfterValidator(_whole)]
+
+
 class Wanted(BaseModel):
     """Which dead letters. Fields that are not given do not restrict."""
 
     model_config = ConfigDict(extra="forbid")
 
-    queue: str = ""
-    task: str = ""
-    tenant: str = ""
+    queue: Text = ""
+    task: Text = ""
+    tenant: Text = ""
     reason: Literal["", "exhausted", "permanent", "crashed"] = ""
-    error_type: str = ""
+    error_type: Text = ""
     #: Died at or after this instant, and before that one.
     died_after: AwareDatetime | None = None
     died_before: AwareDatetime | None = None

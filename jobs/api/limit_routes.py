@@ -1,10 +1,11 @@
 """``/limits``: what may run how often, and how much at a time; see and change it."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from django.http import HttpRequest
 from ninja import Query, Router
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from jobs import operations, selectors
 from jobs.api.auth import Operator, Viewer
@@ -25,17 +26,30 @@ class LimitQuery(BaseModel):
     queue: str = ""
 
 
+def _value(value: Any) -> Any:
+    """Let pass what a limit may be: one sentence says what that is, not one for each kind."""
+    is_number = type(value) is int and 0 <= value <= operations.HIGHEST_LIMIT
+    if is_number or value is None or value == "default":
+        return value
+    raise PydanticCustomError(
+        "limit",
+        'expected a number from 0 to {highest}, null for no limit, or "default"',
+        {"highest": operations.HIGHEST_LIMIT},
+    )
+
+
 class Change(BaseModel):
     """What a limit shall be."""
 
     model_config = ConfigDict(extra="forbid")
 
-    #: A number; null: no limit; ``default``: as it is declared.
-    value: (
+    #: A number; null: no limit (the command says ``off``); ``default``: as it is declared.
+    value: Annotated[
         Annotated[int, Field(strict=True, ge=0, le=operations.HIGHEST_LIMIT)]
         | Literal["default"]
-        | None
-    )
+        | None,
+        BeforeValidator(_value),
+    ]
 
 
 @router.get("", auth=Viewer(), response={200: list[LimitRow], **REFUSALS}, summary="List limits")

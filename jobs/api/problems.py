@@ -1,9 +1,10 @@
 """How the API says what went wrong: ``{"detail": …, "problems": {field: …}}``."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from django.core.exceptions import ObjectDoesNotExist
+from django.conf import settings
+from django.core.exceptions import ObjectDoesNotExist, RequestDataTooBig, TooManyFieldsSent
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
@@ -21,7 +22,19 @@ class Problem(BaseModel):
 
 
 #: What every operation may answer besides its success.
-REFUSALS: dict[int, Any] = {401: Problem, 403: Problem, 404: Problem, 409: Problem, 422: Problem}
+REFUSALS: dict[int, Any] = dict.fromkeys((400, 401, 403, 404, 409, 413, 422), Problem)
+
+#: What pydantic says of some misfits, in words that know no Python. The rest it says well.
+_IN_WORDS = {
+    "dict_type": "expected a JSON object",
+    "extra_forbidden": "unknown field",
+    "missing": "required, but not given",
+    "model_attributes_type": "expected a JSON object",
+    "model_type": "expected a JSON object",
+    "string_pattern_mismatch": "expected text without NUL characters",
+    "string_unicode": "expected text that UTF-8 can hold",
+    "too_long": "expected {max_length} items at most, not {actual_length}",
+}
 
 
 class Unfit(Exception):
@@ -47,16 +60,31 @@ def _refused(request: HttpRequest, error: Any) -> HttpResponse:
 
 
 def _unfit_request(request: HttpRequest, error: Any) -> HttpResponse:
-    problems = {_field(tuple(item["loc"])): str(item["msg"]) for item in error.errors}
+    problems = {_field(tuple(item["loc"])): _in_words(item) for item in error.errors}
     return _answer(422, "The request does not fit.", problems)
+
+
+def _in_words(item: Mapping[str, Any]) -> str:
+    words = _IN_WORDS.get(item["type"], str(item["msg"]))
+    return words.format(**item["ctx"]) if item["type"] == "too_long" else words
 
 
 def _field(location: tuple[Any, ...]) -> str:
     """``("body", "order", "payload", "sku")`` is the caller's ``payload.sku``."""
     names = [str(part) for part in location[1:]]
-    if len(names) > 1:
+    if len(names) > 1 or location[0] == "body":
         names = names[1:]  # the name of the view's parameter
     return ".".join(names) or str(location[0])
+
+
+def _too_large(request: HttpRequest, error: Any) -> HttpResponse:
+    limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    return _answer(413, f"A request may have a body of {limit} bytes at most.")
+
+
+def _too_many(request: HttpRequest, error: Any) -> HttpResponse:
+    limit = settings.DATA_UPLOAD_MAX_NUMBER_FIELDS
+    return _answer(400, f"A request may have {limit} parameters at most.")
 
 
 def _unfit_field(request: HttpRequest, error: Any) -> HttpResponse:
@@ -82,6 +110,8 @@ _HANDLERS: dict[type[Exception], Callable[[HttpRequest, Any], HttpResponse]] = {
     AuthenticationError: _unauthenticated,
     HttpError: _refused,
     ValidationError: _unfit_request,
+    RequestDataTooBig: _too_large,
+    TooManyFieldsSent: _too_many,
     Unfit: _unfit_field,
     InvalidPayload: _unfit_payload,
     BadCursor: _bad_cursor,

@@ -20,7 +20,7 @@ class StatsQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     queue: str = ""
-    #: Enqueued at or after this instant.
+    #: Of the tasks, what ended from this minute on; otherwise all that ever ended.
     since: AwareDatetime | None = None
 
 
@@ -40,7 +40,7 @@ class Statistics(BaseModel):
     summary="Statistics of queues and tasks",
 )
 def stats(request: HttpRequest, query: Query[StatsQuery]) -> Statistics:
-    """Return each queue's state, each task's waiting and running times, and recent failures."""
+    """Return each queue's state, how each task's attempts ended, and recent failures."""
     wanted = get_queue(query.queue).name if query.queue else ""
     return Statistics(
         queues=[

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from jobs.api.auth import Operator, Viewer
 from jobs.api.problems import REFUSALS, Unfit
+from jobs.definition import LONGEST_WAIT
 from jobs.enqueue import enqueue_by_name
 from jobs.errors import UnknownQueue
 from jobs.models import Priority
@@ -16,6 +17,8 @@ from jobs.representation import EnqueuedRow
 from jobs.task import registry
 
 router = Router(tags=["tasks"])
+
+_LONGEST = LONGEST_WAIT.total_seconds()
 
 
 class TaskRow(BaseModel):
@@ -38,10 +41,10 @@ class Order(BaseModel):
     queue: str | None = None
     priority: Literal["critical", "high", "normal", "low"] | None = None
     tenant: Annotated[str, Field(max_length=64, pattern=r"^[^\x00]*$")] | None = None
-    #: Not before this many seconds from now (30 days at most).
-    delay_seconds: Annotated[float, Field(ge=0, le=30 * 86_400)] = 0
+    #: Not before this many seconds from now (366 days at most).
+    delay_seconds: Annotated[float, Field(ge=0, le=_LONGEST)] = 0
     #: Cancelled if it still waits so many seconds from now (366 days at most).
-    expires_seconds: Annotated[float, Field(gt=0, le=366 * 86_400)] | None = None
+    expires_seconds: Annotated[float, Field(gt=0, le=_LONGEST)] | None = None
 
 
 @router.get("", auth=Viewer(), response={200: list[TaskRow], **REFUSALS}, summary="List tasks")

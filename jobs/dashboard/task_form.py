@@ -17,6 +17,7 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
+from jobs.definition import LONGEST_WAIT
 from jobs.errors import InvalidPayload
 from jobs.models import Priority
 from jobs.payload import MASK, check
@@ -218,13 +219,13 @@ class OptionsForm(forms.Form):
         label="Run in (seconds)",
         required=False,
         min_value=0,
-        max_value=30 * 86_400,
+        max_value=LONGEST_WAIT.total_seconds(),
         widget=UnfoldAdminTextInputWidget(attrs={"inputmode": "decimal", "placeholder": "now"}),
     )
     expires = forms.FloatField(
         label="Expires after (seconds)",
         required=False,
         min_value=1,
-        max_value=366 * 86_400,
+        max_value=LONGEST_WAIT.total_seconds(),
         widget=UnfoldAdminTextInputWidget(attrs={"inputmode": "decimal", "placeholder": "never"}),
     )

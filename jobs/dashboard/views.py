@@ -14,7 +14,7 @@ from jobs.dashboard.pages import render, staff_view
 from jobs.models import Job
 from jobs.permissions import may_view
 from jobs.queues import QUEUES
-from jobs.selectors import Minute, QueueOverview, WorkerView
+from jobs.selectors import Count, Minute, QueueOverview, WorkerView
 from jobs.states import FINAL, State
 from jobs.task import registry
 
@@ -61,11 +61,11 @@ def _together(overviews: list[QueueOverview]) -> list[Minute]:
 def _totals(overviews: list[QueueOverview], workers: list[WorkerView]) -> dict[str, Any]:
     ages = [item.oldest_due_seconds for item in overviews if item.oldest_due_seconds is not None]
     return {
-        "waiting": sum(item.waiting for item in overviews),
-        "parked": sum(item.parked for item in overviews),
+        "waiting": Count.of(item.waiting for item in overviews),
+        "parked": Count.of(item.parked for item in overviews),
         "running": sum(item.depth[State.RUNNING] for item in overviews),
         "slots": sum(view.worker.concurrency for view in workers if view.is_alive),
-        "scheduled": sum(item.depth[State.SCHEDULED] for item in overviews),
+        "scheduled": Count.of(item.depth[State.SCHEDULED] for item in overviews),
         "succeeded": sum(item.finished(State.SUCCEEDED) for item in overviews),
         "dead": sum(item.finished(State.DEAD) for item in overviews),
         "dead_letters": sum(item.dead_letters for item in overviews),
@@ -92,12 +92,11 @@ def job_list(request: HttpRequest) -> HttpResponse:
 
 def _tabs(request: HttpRequest, wanted: selectors.JobFilter) -> list[dict[str, Any]]:
     """One tab for each state, with the number of unfinished jobs: the others are not counted."""
-    depth = dict.fromkeys(State, 0)
+    depth = dict.fromkeys(State, Count())
     for overview in selectors.queue_overviews(workers=()):
         if wanted.queue in ("", overview.name):
             for state, count in overview.depth.items():
-                depth[state] += count
-            depth[State.DEAD] += overview.dead_letters
+                depth[state] = Count.of((depth[state], count))
     rest = _query(request, without=("before", "after", "live", "state"))
     plain = not (wanted.task or wanted.tenant or wanted.text or wanted.since or wanted.until)
     tabs: list[dict[str, Any]] = [{"label": "All", "query": rest, "active": not wanted.states}]

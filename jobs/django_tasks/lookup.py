@@ -15,13 +15,22 @@ class UnknownDjangoTask(PermanentError):
     """There is no such task."""
 
 
+class NoDjangoTask(UnknownDjangoTask):
+    """What is there is no task."""
+
+
 def belongs_to_an_app(path: str) -> bool:
     """Say whether what is called so is in an installed app."""
     return any(path.startswith(f"{app.name}.") for app in apps.get_app_configs())
 
 
 def find_task(path: str) -> Task[..., object]:
-    """Return the task of this dotted path; raises :class:`UnknownDjangoTask`."""
+    """Return the task of this dotted path.
+
+    Raises:
+        UnknownDjangoTask: it cannot be imported; where the code is newer, it may.
+        NoDjangoTask: what is there is something else.
+    """
     if not belongs_to_an_app(path):
         raise UnknownDjangoTask(f"{path!r} is in no app of INSTALLED_APPS.")
     try:
@@ -29,5 +38,7 @@ def find_task(path: str) -> Task[..., object]:
     except ImportError as error:
         raise UnknownDjangoTask(f"{path!r} cannot be imported: {error}.") from error
     if not isinstance(found, Task):
-        raise UnknownDjangoTask(f"{path!r} is not a task.")
+        raise NoDjangoTask(
+            f"{path!r} is not a task of the Tasks API, but a {type(found).__name__}."
+        )
     return found

@@ -16,7 +16,7 @@ from django_tasks.signals import task_finished, task_started
 from django_tasks.utils import get_exception_traceback, get_module_path, normalize_json
 
 from jobs.conf import jobs_settings
-from jobs.django_tasks.lookup import UnknownDjangoTask
+from jobs.django_tasks.lookup import NoDjangoTask, UnknownDjangoTask
 from jobs.django_tasks.results import result_of
 from jobs.errors import Cancelled, Discard, LeaseLost, PermanentError, RetryLater
 from jobs.models import Job
@@ -35,6 +35,7 @@ def run(job_id: UUID, *, retries: bool) -> Any:
     Raises:
         RetryLater: it cannot be begun now: its code or the database is not there.
         UnknownDjangoTask: its code has not been there for ``UNKNOWN_TASK_GRACE``.
+        NoDjangoTask: what is there is no task.
     """
     job, result = _begun(job_id)
     sender = type(result.task.get_backend())
@@ -64,6 +65,8 @@ def _begun(job_id: UUID) -> tuple[Job, TaskResult[Any]]:
     except (OperationalError, InterfaceError) as error:
         # No failure of the task's, which knows nothing yet.
         raise RetryLater(f"The database did not answer: {error}") from error
+    except NoDjangoTask:
+        raise
     except UnknownDjangoTask as error:
         # This worker's code may be older than the task.
         if job.attempt * _LOOK_AGAIN_AFTER > jobs_settings().UNKNOWN_TASK_GRACE:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from jobs.representation.rows import Id, Row, Time
-from jobs.selectors import LimitView, QueueOverview, WorkerView
+from jobs.selectors import Count, LimitView, QueueOverview, WorkerView
 
 
 class QueueRow(Row):
@@ -20,6 +20,9 @@ class QueueRow(Row):
     parked: int
     queued: int
     running: int
+    #: What the waiting figures are, of deep queues: ``exact``, ``about`` (counted by a keeper a
+    #: moment ago) or ``at_least``.
+    depth_is: str
     oldest_due_seconds: float | None
     succeeded_last_hour: int
     cancelled_last_hour: int
@@ -43,6 +46,7 @@ class QueueRow(Row):
             paused_at=queue.paused_at,
             paused_by=queue.paused_by,
             parked=queue.parked,
+            depth_is=Count.of(queue.depth.values()).certainty.name.lower(),
             oldest_due_seconds=queue.oldest_due_seconds,
             dead_letters=queue.dead_letters,
             workers=queue.workers,
@@ -163,13 +167,18 @@ class FailureRow(Row):
 
 
 class StatsRow(Row):
-    """Jobs of one task, queue and state. Times are seconds."""
+    """Attempts of one task and queue that ended alike. Times are seconds, estimated."""
 
     task: str
     queue: str
+    #: How the attempts ended; empty: the jobs ended without one.
+    outcome: str
+    #: What became of the jobs: ``scheduled`` and ``available`` ones are tried again.
     state: str
     count: int
     wait_median: float | None
     wait_p95: float | None
+    wait_p99: float | None
     run_median: float | None
     run_p95: float | None
+    run_p99: float | None

@@ -1,7 +1,8 @@
 """Every read about jobs, for the pages, the API, the metrics and the commands.
 
 Nothing here writes. Ages and "now" are by the database's clock. The questions asked every two
-seconds by an open dashboard (:mod:`~jobs.selectors.queues`) are answered from partial indexes.
+seconds by an open dashboard (:mod:`~jobs.selectors.queues`) are answered from partial indexes, up
+to a number of jobs, and from roll-ups (:mod:`jobs.rollups`).
 """
 
 from jobs.selectors.dead_letters import (
@@ -11,6 +12,7 @@ from jobs.selectors.dead_letters import (
     group_dead_letters,
     list_dead_letters,
 )
+from jobs.selectors.depths import Certainty, Count
 from jobs.selectors.failures import FailureGroup, recent_failures
 from jobs.selectors.job_detail import JobDetail, TimedAttempt, get_job, job_detail
 from jobs.selectors.job_list import JobFilter, list_jobs
@@ -38,6 +40,8 @@ from jobs.selectors.workflows import (
 
 __all__ = [
     "BadCursor",
+    "Certainty",
+    "Count",
     "DeadLetterFilter",
     "DeadLetterGroup",
     "FailureGroup",

@@ -60,7 +60,7 @@ def job_detail(job_id: uuid.UUID | str) -> JobDetail:
     hosts = {row.id: row.host for row in Worker.objects.filter(id__in=wanted).only("id", "host")}
     relatives = Job.objects.none()
     if job.correlation_id:
-        relatives = Job.objects.filter(correlation_id=job.correlation_id).exclude(id=job.id)
+        relatives = Job.objects.filter(Job.correlated_with(job.correlation_id)).exclude(id=job.id)
     return JobDetail(
         job=job,
         attempts=[

@@ -43,7 +43,9 @@ class JobFilter:
 
 
 def _mentions(text: str) -> Q:
-    condition = equal_to(correlation_id=text)
+    if "\0" in text:  # PostgreSQL refuses to compare with it
+        return Q(pk__in=[])
+    condition = Job.correlated_with(text)
     digits = text.lower().replace("-", "")
     if _BEGINNING_OF_ID.fullmatch(digits):
         # All ids that begin so are neighbours in the primary key's index.

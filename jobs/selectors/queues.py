@@ -6,6 +6,7 @@ from datetime import datetime
 
 from jobs.models import QueueState
 from jobs.queues import QUEUES, Queue, get_queue
+from jobs.selectors.depths import Count, waiting
 from jobs.selectors.sql import fetch
 from jobs.selectors.workers import WorkerView, list_workers
 from jobs.states import State
@@ -13,29 +14,19 @@ from jobs.states import State
 #: Minutes of throughput that are counted.
 WINDOW_MINUTES = 60
 
-# What is parked waits for a limit, not for a worker: it is counted, and is not late.
-_WAITING = """
-SELECT queue, state, count(*), count(*) FILTER (WHERE parked),
-       extract(epoch FROM now() - min(scheduled_at) FILTER (
-           WHERE scheduled_at <= now() AND NOT parked))::float
-FROM jobs_job
-WHERE state IN ('scheduled', 'available', 'queued')
-GROUP BY queue, state
-"""
-
 # The partial index jobs_job_running has as many entries as jobs are running.
 _RUNNING = "SELECT queue, count(*) FROM jobs_job WHERE state = 'running' GROUP BY queue"
 
-# Answered by jobs_job_finished alone. Minutes are counted back from now.
+# Roll-ups are of the minutes of the clock, so the last one has just begun. By now(), which the
+# planner knows, so that it reads those of the last hour alone.
 _FINISHED = """
-SELECT queue, state, (extract(epoch FROM now() - begin) / 60)::int - 1 AS minutes_ago, times
-FROM (
-    SELECT queue, state, date_bin('1 minute', finished_at, now()) AS begin, count(*) AS times
-    FROM jobs_job
-    WHERE state IN ('succeeded', 'cancelled', 'dead')
-      AND finished_at > now() - make_interval(mins => %(minutes)s)
-    GROUP BY 1, 2, 3
-) AS binned
+SELECT queue, state,
+       (extract(epoch FROM date_trunc('minute', now(), 'UTC') - minute) / 60)::int AS minutes_ago,
+       sum(count)
+FROM jobs_rollup
+WHERE minute > date_trunc('minute', now(), 'UTC') - make_interval(mins => %(minutes)s)
+  AND state IN ('succeeded', 'cancelled', 'dead')
+GROUP BY 1, 2, 3
 """
 
 _DEAD_LETTERS = "SELECT queue, count(*) FROM jobs_deadletter WHERE decision = '' GROUP BY queue"
@@ -65,13 +56,13 @@ class QueueOverview:
     paused_at: datetime | None = None
     paused_by: str = ""
     #: Unfinished jobs by state; every waiting state and ``running`` is there.
-    depth: dict[State, int] = field(
+    depth: dict[State, Count] = field(
         default_factory=lambda: dict.fromkeys(
-            (State.SCHEDULED, State.AVAILABLE, State.QUEUED, State.RUNNING), 0
+            (State.SCHEDULED, State.AVAILABLE, State.QUEUED, State.RUNNING), Count()
         )
     )
     #: Those of the available ones that wait for a limit.
-    parked: int = 0
+    parked: Count = field(default_factory=Count)
     #: How long the job in line that is due for longest has waited, in seconds; None when none is.
     oldest_due_seconds: float | None = None
     #: Oldest first; the last is the minute that is still going on.
@@ -88,9 +79,9 @@ class QueueOverview:
         return self.paused_at is not None
 
     @property
-    def waiting(self) -> int:
+    def waiting(self) -> Count:
         """Jobs that are due and not running."""
-        return self.depth[State.AVAILABLE] + self.depth[State.QUEUED]
+        return Count.of((self.depth[State.AVAILABLE], self.depth[State.QUEUED]))
 
     @property
     def is_unserved(self) -> bool:
@@ -106,6 +97,12 @@ class QueueOverview:
     def died_last_hour(self) -> int:
         """Jobs that died in the last hour."""
         return self.finished(State.DEAD)
+
+    def add_waiting(self, state: State, count: Count, *, is_parked: bool) -> None:
+        """Note how many jobs wait."""
+        self.depth[state] = Count.of((self.depth[state], count))
+        if is_parked:
+            self.parked = count
 
     def finished(self, state: State, *, minutes: int = WINDOW_MINUTES) -> int:
         """Count the jobs that ended as ``state`` in the last ``minutes`` (60 at most)."""
@@ -126,13 +123,13 @@ def queue_overviews(workers: Iterable[WorkerView] | None = None) -> list[QueueOv
     def of(name: str) -> QueueOverview:
         return overviews.setdefault(name, QueueOverview(name=name, declared=None))
 
-    for name, state, count, parked, age in fetch(_WAITING):
-        of(name).depth[State(state)] = count
-        of(name).parked += parked
-        if age is not None:
-            of(name).oldest_due_seconds = max(age, of(name).oldest_due_seconds or 0.0)
+    counted = waiting()
+    for name, age in counted.oldest.items():
+        of(name).oldest_due_seconds = age
+    for (name, state, is_parked), count in counted.items():
+        of(name).add_waiting(state, count, is_parked=is_parked)
     for name, count in fetch(_RUNNING):
-        of(name).depth[State.RUNNING] = count
+        of(name).depth[State.RUNNING] = Count(count)
     for name, state, minutes_ago, count in fetch(_FINISHED, {"minutes": WINDOW_MINUTES}):
         minute = of(name).minutes[WINDOW_MINUTES - 1 - max(0, minutes_ago)]
         setattr(minute, state, count)

@@ -1,56 +1,78 @@
-"""Counts and times by task and state."""
+"""How attempts ended, how often, and how long they took: from roll-ups."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
+from jobs import rollups
 from jobs.selectors.sql import fetch
 from jobs.states import State
 
-# The wait is that of the newest attempt: from the instant it was due to its start.
-_STATS = """
-SELECT task, queue, state, count(*),
-       percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (
-           ORDER BY greatest(0, extract(epoch FROM started_at - scheduled_at)::float)
-       ) FILTER (WHERE started_at IS NOT NULL),
-       percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (
-           ORDER BY extract(epoch FROM finished_at - started_at)::float
-       ) FILTER (WHERE started_at IS NOT NULL AND finished_at IS NOT NULL)
-FROM jobs_job
-WHERE (%(since)s::timestamptz IS NULL OR enqueued_at >= %(since)s)
-  AND (%(queue)s = '' OR queue = %(queue)s)
-GROUP BY task, queue, state
-ORDER BY task, queue, state
+_GROUPED = """
+SELECT task, queue, outcome, state, sum(count)::bigint, sum(wait_histogram), sum(run_histogram)
+FROM ({rows}) AS rows
+WHERE %(queue)s = '' OR queue = %(queue)s
+GROUP BY task, queue, outcome, state
+ORDER BY task, queue, outcome, state
 """
+_EVER = _GROUPED.format(rows=rollups.EVER)
+_SINCE = _GROUPED.format(
+    rows="""
+        SELECT * FROM jobs_rollup
+        WHERE minute >= date_trunc('minute', %(since)s::timestamptz, 'UTC')
+    """
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskStats:
-    """Jobs of one task, on one queue, in one state. Times are seconds; None: nothing to measure."""
+    """Attempts of one task, on one queue, that ended alike.
+
+    Times are seconds, estimated from a histogram: within the bounds of its bucket
+    (``rollups.BOUNDS``). None: nothing to measure.
+    """
 
     task: str
     queue: str
+    #: How the attempts ended; empty: the jobs ended without one.
+    outcome: str
+    #: What became of the jobs: ``scheduled`` and ``available`` ones are tried again.
     state: State
     count: int
-    #: From due to started, of the newest attempt.
+    #: From due to started.
     wait_median: float | None
     wait_p95: float | None
-    #: From started to finished, of the newest attempt.
+    wait_p99: float | None
+    #: From started to ended.
     run_median: float | None
     run_p95: float | None
+    run_p99: float | None
 
 
 def job_stats(*, since: datetime | None = None, queue: str = "") -> list[TaskStats]:
-    """Return counts, medians and 95th percentiles of the jobs enqueued ``since`` (aware)."""
-    return [
-        TaskStats(
-            task=task,
-            queue=lane,
-            state=State(state),
-            count=count,
-            wait_median=wait[0] if wait else None,
-            wait_p95=wait[1] if wait else None,
-            run_median=run[0] if run else None,
-            run_p95=run[1] if run else None,
+    """Return counts, medians, 95th and 99th percentiles of what ended.
+
+    Args:
+        since: From the beginning of this minute on (aware), for as long as roll-ups are kept; None:
+            since ever.
+        queue: Of this queue alone; empty: of all.
+    """
+    rows = fetch(_EVER if since is None else _SINCE, {"since": since, "queue": queue})
+    found = []
+    for task, lane, outcome, state, count, waits, runs in rows:
+        wait, run = rollups.unpacked(waits), rollups.unpacked(runs)
+        found.append(
+            TaskStats(
+                task=task,
+                queue=lane,
+                outcome=outcome,
+                state=State(state),
+                count=count,
+                wait_median=rollups.quantile(wait, 0.5),
+                wait_p95=rollups.quantile(wait, 0.95),
+                wait_p99=rollups.quantile(wait, 0.99),
+                run_median=rollups.quantile(run, 0.5),
+                run_p95=rollups.quantile(run, 0.95),
+                run_p99=rollups.quantile(run, 0.99),
+            )
         )
-        for task, lane, state, count, wait, run in fetch(_STATS, {"since": since, "queue": queue})
-    ]
+    return found

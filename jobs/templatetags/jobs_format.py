@@ -5,12 +5,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django import template
+from django.contrib.humanize.templatetags.humanize import intcomma
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from jobs.dashboard.charts import Bar, throughput_bars
 from jobs.models import Attempt, DeadLetter
-from jobs.selectors import Minute
+from jobs.selectors import Certainty, Count, Minute
 
 register = template.Library()
 
@@ -129,6 +130,18 @@ def tone(outcome: str) -> str:
 def reason(value: str) -> str:
     """Write why a job died."""
     return str(dict(DeadLetter.Reason.choices).get(value, value))
+
+
+@register.filter
+def count(jobs: int) -> str:
+    """Write a number of jobs: ``1,234``, ``≈ 104,200`` when it is about so many, ``10,000+``."""
+    match jobs:
+        case Count(certainty=Certainty.ABOUT):
+            # The last digits are wrong by the time they are read.
+            return f"\N{ALMOST EQUAL TO} {intcomma(round(jobs, 3 - len(str(int(jobs)))))}"
+        case Count(certainty=Certainty.AT_LEAST):
+            return f"{intcomma(int(jobs))}+"
+    return str(intcomma(jobs))
 
 
 @register.filter

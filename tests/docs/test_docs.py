@@ -206,6 +206,13 @@ def test_the_readme_names_the_commands_and_make_has_them() -> None:
     assert "The test command is `make test`" in text
 
 
+def test_the_readme_names_every_subcommand_of_jobs() -> None:
+    text = (ROOT / "README.md").read_text()
+    told = text[text.index("- **Terminal**") : text.index("- **API**")]
+    for name in commands.subcommands(commands.commands()["jobs"]):
+        assert f"`{name}`" in told or f"jobs {name}`" in told, name
+
+
 def test_the_commands_in_the_documentation_exist() -> None:
     parsers = commands.commands()
     below = set(commands.subcommands(parsers["jobs"]))

@@ -5,7 +5,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.models import Permission
+from django.db import connection
 
+from jobs import rollups
 from jobs.models import Attempt, DeadLetter, Job, Worker
 from jobs.states import FINAL, State
 from tenants.models import User
@@ -37,13 +39,45 @@ def make_job(state: State = State.QUEUED, **fields: Any) -> Job:
         values |= {"lease": uuid.uuid4(), "started_at": ago(seconds=5), "attempt": 1}
     if state in FINAL:
         values |= {"started_at": ago(seconds=9), "finished_at": ago(seconds=8), "attempt": 1}
-    return Job.objects.create(**(values | fields))
+    job = Job.objects.create(**(values | fields))
+    if state in FINAL:
+        _count(job, _OUTCOMES[state], job.started_at, job.finished_at)
+    return job
 
 
 def make_attempt(job: Job, outcome: str = "failed", number: int = 1, **fields: Any) -> Attempt:
     """Insert an attempt that ended a moment ago."""
     values: dict[str, Any] = {"started_at": ago(seconds=3), "finished_at": ago(seconds=1)}
-    return Attempt.objects.create(job=job, number=number, outcome=outcome, **(values | fields))
+    attempt = Attempt.objects.create(job=job, number=number, outcome=outcome, **(values | fields))
+    if job.state not in FINAL:
+        job.error_type = attempt.error_type
+        _count(job, outcome, attempt.started_at, attempt.finished_at)
+    return attempt
+
+
+_OUTCOMES = {State.SUCCEEDED: "succeeded", State.CANCELLED: "cancelled", State.DEAD: "failed"}
+
+
+def _count(
+    job: Job, outcome: str, started_at: datetime | None, finished_at: datetime | None
+) -> None:
+    """Roll up how an attempt ended, or a job without one, in the minute in which it did."""
+    counts = rollups.COUNT_ATTEMPTS if started_at else rollups.COUNT_ENDS
+    minute = "(SELECT date_trunc('minute', ended_at, 'UTC') FROM moved)"
+    sql = f"""
+        WITH moved AS (
+            SELECT %s AS queue, %s AS task, %s AS tenant, %s AS outcome, %s AS state,
+                   %s AS error_type, %s::timestamptz AS due_at, %s::timestamptz AS started_at,
+                   %s::timestamptz AS ended_at
+        ), counted AS ({counts.replace(rollups.THIS_MINUTE, minute)})
+        SELECT 1
+    """
+    values: list[Any] = [
+        job.queue, job.task, job.tenant, outcome, job.state, job.error_type, job.scheduled_at,
+        started_at, finished_at,
+    ]  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
 
 
 def make_dead_letter(error: str = "it broke", **fields: Any) -> DeadLetter:

@@ -302,29 +302,6 @@ def test_what_postgresql_cannot_keep_is_refused_before_it_sees_it(label: str) ->
     assert accepts(lambda: probe.enqueue(label="good"))
 
 
-@pytest.mark.parametrize(
-    ("options", "field"),
-    [
-        ({"expires": "soon"}, "expires"),
-        ({"expires": 60}, "expires"),
-        ({"expires": datetime(2031, 1, 1)}, "expires"),
-        ({"delay": timedelta.max}, "delay"),
-        ({"delay": timedelta(seconds=-1)}, "delay"),
-        ({"tenant": "a\x00"}, "tenant"),
-        ({"tenant": "x" * 65}, "tenant"),
-        ({"tenant": "\ud800"}, "tenant"),
-        ({"unique": True}, "unique"),
-    ],
-)
-def test_options_that_make_no_sense_are_refused_by_name(
-    options: dict[str, Any], field: str
-) -> None:
-    with pytest.raises(InvalidPayload) as refused:
-        probe.using(**options).enqueue(label="x")
-    assert list(refused.value.problems) == [field]
-    assert not Job.objects.exists()
-
-
 def test_a_call_among_many_that_is_no_mapping_is_refused_by_its_place() -> None:
     calls: Any = [{"label": "x"}, 1]
     with pytest.raises(InvalidPayload) as refused:

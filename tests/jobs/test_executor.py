@@ -419,20 +419,24 @@ def test_a_list_of_jobs_is_carried_and_one_failure_does_not_touch_the_others() -
 
 
 @pytest.mark.django_db
-def test_celery_is_told_how_the_job_of_its_message_ended() -> None:
-    answer_message(str(probe.enqueue(label="x").id), "maintenance")
-    with pytest.raises(Retry):
-        answer_message(str(probe.enqueue(label="x", fail_times=1).id), "maintenance")
-    with pytest.raises(JobFailed):
-        answer_message(str(probe.enqueue(label="x", fail_permanently=True).id), "maintenance")
-
+def test_celery_is_told_when_the_job_of_a_message_died_and_a_caller_how_it_ended() -> None:
     def body(_: int) -> None:
         raise Discard("no longer")
 
+    discarding = failing_once(body)
+    for queue in ("maintenance", None):
+        answer_message(str(probe.enqueue(label="x").id), queue)
+        with pytest.raises(JobFailed):
+            answer_message(str(probe.enqueue(label="x", fail_permanently=True).id), queue)
+    answer_message(str(probe.enqueue(label="x", fail_times=1).id), "maintenance")
+    answer_message(str(discarding.enqueue().id), "email")
+    answer_message(str(uuid4()), "maintenance")  # nothing is due
+    with pytest.raises(Retry):
+        answer_message(str(probe.enqueue(label="x", fail_times=1).id), None)
     with pytest.raises(Ignore):
-        answer_message(str(failing_once(body).enqueue().id), "email")
+        answer_message(str(discarding.enqueue().id), None)
     with pytest.raises(Ignore):
-        answer_message(str(uuid4()), "maintenance")  # nothing is due
+        answer_message(str(uuid4()), None)
 
 
 @pytest.mark.django_db

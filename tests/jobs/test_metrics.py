@@ -4,8 +4,12 @@ import pytest
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
+from jobs.maintenance.pruner import prune
+from jobs.maintenance.rollup import merge
+from jobs.models import Job
 from jobs.states import State
 from jobs.tokens import create_token
+from tenants.models import User
 from tests.jobs.records import (
     ago,
     make_attempt,
@@ -20,7 +24,8 @@ pytestmark = pytest.mark.django_db
 
 
 def scraped() -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-    _, secret = create_token(name="prometheus", user=make_viewer(), actor="test")
+    viewer = User.objects.filter(username="vera").first() or make_viewer()
+    _, secret = create_token(name="prometheus", user=viewer, actor="test")
     response = Client().get("/metrics", headers={"authorization": f"Bearer {secret}"})
     assert response.status_code == 200
     return {
@@ -55,7 +60,7 @@ def test_times_fall_into_cumulative_buckets() -> None:
         labels = (("le", bound), ("queue", "email"), ("task", "jobs.probe"))
         return samples["job_duration_seconds_bucket", labels]
 
-    assert [bucket(bound) for bound in ("0.1", "0.25", "5.0", "10.0", "3600.0", "+Inf")] == [
+    assert [bucket(bound) for bound in ("0.1", "0.25", "5.0", "10.0", "1800.0", "+Inf")] == [
         0,
         2,
         2,
@@ -78,6 +83,19 @@ def test_failed_attempts_are_counted_by_their_error() -> None:
     labels = (("queue", "email"), ("task", "jobs.probe"))
     assert samples["job_failures_total", (("error", "ValueError"), *labels)] == 2
     assert samples["job_failures_total", (("error", "crashed"), *labels)] == 1
+    by_task = (("queue", "email"), ("task", "jobs.probe"))
+    assert samples["job_attempts_total", (("outcome", "failed"), *by_task)] == 2
+    assert samples["job_wait_seconds_count", by_task] == 3
+
+
+def test_counters_do_not_fall_when_jobs_and_roll_ups_are_pruned() -> None:
+    make_job(State.SUCCEEDED, finished_at=ago(days=1000))
+    make_job(State.SUCCEEDED)
+    before = scraped()
+    assert merge() == 1
+    assert prune()["roll-ups"] == 1
+    assert Job.objects.count() == 1
+    assert scraped() == before
 
 
 def test_queues_and_workers_are_measured_as_they_are_now() -> None:

@@ -9,7 +9,7 @@ from celery.result import AsyncResult
 from django_celery_results.models import TaskResult
 
 from jobs import job_task
-from jobs.errors import Discard, PermanentError
+from jobs.errors import Discard, InvalidPayload, PermanentError, RetryLater, UnknownTask
 from jobs.states import Move, State
 from jobs.tasks import probe
 from jobs.testing import run_jobs
@@ -70,7 +70,10 @@ def test_the_result_is_what_the_body_returned() -> None:
     [
         ("ValueError", ValueError),
         ("PermanentError", PermanentError),
-        ("InvalidPayload", Exception),
+        ("InvalidPayload", InvalidPayload),
+        ("UnknownTask", UnknownTask),
+        ("RetryLater", RetryLater),
+        ("Exception", Exception),
         ("UnicodeDecodeError", Exception),
         ("NoSuchInvoice", Exception),
     ],
@@ -81,8 +84,9 @@ def test_the_failure_of_a_dead_job_is_raised_to_who_asks(
     claimed = claim(probe.enqueue(label="x").id)
     settle(claimed, Move.DIED, error_type=name, error="the invoice is gone")
     result = result_of(claimed.id)
-    with pytest.raises(caught_as, match="the invoice is gone"):
+    with pytest.raises(caught_as, match=r"^the invoice is gone$") as raised:
         result.get(timeout=1)
+    assert type(raised.value).__name__ == name
     assert "the invoice is gone" in str(result.result)
     assert result.get(timeout=1, propagate=False) is not None
 

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import pytest
 from django.db import transaction
@@ -121,6 +122,22 @@ def test_many_at_once_are_unique_among_themselves_too() -> None:
 def test_uniqueness_by_an_argument_that_the_task_lacks_is_refused_when_it_is_declared() -> None:
     with pytest.raises(TypeError, match="has no argument 'raport'"):
         rebuild(Unique(by=("raport",)))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"by": "report"},
+        {"by": (1,)},
+        {"by": 1},
+        {"period": timedelta(0)},
+        {"period": timedelta(hours=-1)},
+        {"period": 60},
+    ],
+)
+def test_what_makes_nothing_unique_is_refused_when_it_is_declared(given: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match=f"Unique: {next(iter(given))} is a "):
+        Unique(**given)
 
 
 @pytest.mark.processes

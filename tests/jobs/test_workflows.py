@@ -17,7 +17,7 @@ from django.urls import reverse
 from django_celery_results.models import TaskResult
 from pydantic import SecretStr
 
-from jobs import job_task, operations, transitions, workflows
+from jobs import job_task, operations, transitions, weave, workflows
 from jobs.errors import EnqueueError, InvalidPayload, PayloadTooLarge, PermanentError, UnknownTask
 from jobs.inline import run_job
 from jobs.maintenance import pruner
@@ -344,6 +344,9 @@ def test_a_step_that_cannot_be_started_is_dead_at_birth_and_the_success_before_i
     assert dead.payload == {"x": {"username": "a", "email": "d@e"}, "y": 4}
     assert DeadLetter.objects.get().job_id == dead.id
     assert AsyncResult(result.id).failed()
+    for handle in (AsyncResult[Any](str(dead.id)), result):
+        with pytest.raises(InvalidPayload, match=r"^tests.add cannot take .*x: Input should"):
+            handle.get(timeout=1)
     entry = AuditEntry.objects.get(subject_id=str(dead.id))
     assert (entry.action, (entry.detail or {})["state"]) == ("job.enqueued", "dead")
 
@@ -379,6 +382,27 @@ def test_what_is_unknown_or_too_large_by_then_is_dead_at_birth_too(tasks: Simple
 
 
 @pytest.mark.django_db
+def test_a_chain_is_as_long_as_its_limit_and_no_longer(
+    tasks: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weave, "LONGEST_CHAIN", 3)
+    steps, step = [tasks.add.si(1, 1)] * 3, tasks.add.step(x=1, y=1)
+    calls: list[Callable[[], object]] = [
+        lambda: chain(*steps, *steps)(),
+        lambda: group(chain(*steps, tasks.add.si(1, 1)), tasks.add.si(1, 1))(),
+        lambda: tasks.add.using(follows=[step] * 3).enqueue(x=1, y=1),
+    ]
+    for call in calls:
+        with pytest.raises(EnqueueError, match="A chain has at most 3 steps, not"):
+            call()
+    assert not Job.objects.exists()
+    chain(*steps)()
+    tasks.add.using(follows=[step] * 2).enqueue(x=1, y=1)
+    run_jobs()
+    assert [job.state for job in jobs_of("tests.add")] == ["succeeded"] * 6
+
+
+@pytest.mark.django_db
 def test_a_signature_that_was_given_an_id_is_started_once(tasks: SimpleNamespace) -> None:
     frozen = tasks.mul.s(2)
     frozen.freeze()
@@ -390,6 +414,23 @@ def test_a_signature_that_was_given_an_id_is_started_once(tasks: SimpleNamespace
 
 
 # --- replays -------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_a_handle_that_has_seen_a_failure_keeps_it_and_a_new_one_sees_the_replay(
+    tasks: SimpleNamespace,
+) -> None:
+    stubborn, told = fails_until_told("tests.stubborn")
+    old = chord([stubborn.s(1), tasks.identity.s(2)], tasks.xsum.s())()
+    run_jobs()
+    with pytest.raises(PermanentError, match="not yet"):
+        old.get(timeout=1)
+    told.append(True)
+    operations.replay(only("tests.stubborn").id, actor="user:ann")
+    run_jobs()
+    with pytest.raises(PermanentError, match="not yet"):
+        old.get(timeout=1)
+    assert AsyncResult(old.id).get(timeout=1) == 3
 
 
 @pytest.mark.django_db

@@ -26,9 +26,11 @@ def add_to(add: Add) -> None:
     enqueueing.add_argument("--queue")
     enqueueing.add_argument("--priority", choices=[choice.label for choice in Priority])
     enqueueing.add_argument("--tenant", default="", help="the tenant's slug")
-    enqueueing.add_argument("--delay", type=seconds, default=0.0, help="seconds")
+    enqueueing.add_argument("--delay", type=seconds, default=0.0, help="seconds (366 days at most)")
     enqueueing.add_argument(
-        "--expires", type=seconds, help="seconds after which it is cancelled if it still waits"
+        "--expires",
+        type=seconds,
+        help="seconds after which it is cancelled if it still waits (366 days at most)",
     )
     enqueueing.add_argument("--wait", action="store_true", help="until it has ended")
     enqueueing.add_argument("--timeout", type=seconds, help="seconds to wait at most")

@@ -33,7 +33,9 @@ def add_to(add: Add) -> None:
     changing = add("limit", text, limit)
     changing.add_argument("name", help="such as email/rate")
     changing.add_argument(
-        "value", type=_value, help="a number; off: no limit; default: as it is declared"
+        "value",
+        type=_value,
+        help="a number; off: no limit (null in the API); default: as it is declared",
     )
 
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from django.core.management.base import CommandError
 
-from jobs.command_line import cell, rows_wanted
+from jobs.command_line import cell, moment, rows_wanted
 from jobs.management.subcommands.terminal import Add, Terminal
 from jobs.models import Job
 from jobs.queues import QUEUES
@@ -20,7 +20,14 @@ from jobs.selectors import (
 )
 from jobs.states import State
 
-_STATS = ["task", "queue", "state", "count", "wait_median", "wait_p95", "run_median", "run_p95"]
+_STATS = [
+    "task",
+    "queue",
+    "outcome",
+    "state",
+    "count",
+    *(f"{time}_{part}" for time in ("wait", "run") for part in ("median", "p95", "p99")),
+]
 _QUEUES = [
     "name",
     "paused",
@@ -49,8 +56,11 @@ def add_to(add: Add) -> None:
     showing = add("show", "Show one job with its attempts and its history.", show)
     showing.add_argument("id", type=UUID)
 
-    counting = add("stats", "Count jobs, with their times, by task and state.", stats)
+    counting = add("stats", "Count what ended, with its times, by task and outcome.", stats)
     counting.add_argument("--queue", default="", choices=["", *QUEUES], metavar="QUEUE")
+    counting.add_argument(
+        "--since", type=moment, metavar="TIME", help="from this minute on: with its zone, ISO 8601"
+    )
     add("queues", "Show how each queue is doing.", queues)
     add("workers", "List the workers.", workers)
 
@@ -89,7 +99,7 @@ def show(terminal: Terminal, options: dict[str, Any]) -> None:
 
 def stats(terminal: Terminal, options: dict[str, Any]) -> None:
     """Print counts and times."""
-    terminal.rows(job_stats(queue=options["queue"]), _STATS)
+    terminal.rows(job_stats(since=options["since"], queue=options["queue"]), _STATS)
 
 
 def queues(terminal: Terminal, options: dict[str, Any]) -> None:

@@ -74,6 +74,7 @@ def test_a_replay_is_stopped_once(operator: Client) -> None:
         ({}, 422, "or that you mean all of them"),
         ({"queue": "emial"}, 409, "No dead letter"),
         ({"queue": "\0"}, 409, "No dead letter"),
+        ({"error_type": "\ud800"}, 422, "{'error_type': 'expected text that UTF-8 can hold'}"),
         ({"reason": "bored"}, 422, "reason"),
         ({"died_after": "2026-11-21T09:30:00"}, 422, "died_after"),
         ({"ids": ["nonsense"]}, 422, "ids"),

@@ -203,6 +203,9 @@ def test_a_task_is_enqueued(operator: Client) -> None:
         ({"payload": {"label": "x"}, "delay": 1}, "delay"),
         ({"payload": {"label": "x\u0000"}}, "payload.label"),
         ({"payload": {"label": "x"}, "tenant": "\u0000"}, "tenant"),
+        ({"payload": {"label": "x"}, "tenant": "\ud800"}, "tenant"),
+        ({"payload": {"label": "x"}, "tenant": "x" * 65}, "tenant"),
+        ({"payload": {"label": "x"}, "delay_seconds": 367 * 86_400}, "delay_seconds"),
     ],
 )
 def test_a_body_that_does_not_fit_is_answered_422_naming_the_field_and_leaves_no_row(
@@ -212,6 +215,24 @@ def test_a_body_that_does_not_fit_is_answered_422_naming_the_field_and_leaves_no
     assert status == 422
     assert field in problem["problems"]  # type: ignore[operator]
     assert not Job.objects.exists()
+
+
+def test_a_body_or_a_query_that_is_too_large_is_answered_in_json_with_the_limit(
+    operator: Client,
+) -> None:
+    status, problem = post(operator, "/api/dead-letters/replay", {"ids": ["x" * 36] * 100_000})
+    assert (status, problem["detail"]) == (
+        413,
+        "A request may have a body of 2621440 bytes at most.",
+    )
+    ids = [str(uuid.uuid4())] * 1001
+    status, problem = post(operator, "/api/dead-letters/replay", {"ids": ids})
+    assert (status, problem["problems"]) == (422, {"ids": "expected 1000 items at most, not 1001"})
+    response = operator.get("/api/jobs/email?" + "state=dead&" * 1001)
+    assert (response.status_code, response.json()["detail"]) == (
+        400,
+        "A request may have 1000 parameters at most.",
+    )
 
 
 @pytest.mark.parametrize("name", ["task", "tenant", "q"])

@@ -15,7 +15,7 @@ from django_tasks.signals import task_finished, task_started
 
 from jobs import operations
 from jobs.django_tasks import JobsBackend
-from jobs.django_tasks.tasks import run_django_task
+from jobs.django_tasks.tasks import retry_django_task, run_django_task
 from jobs.enqueue import enqueue_by_name
 from jobs.errors import Discard, InvalidPayload, PermanentError, RetryLater
 from jobs.models import Attempt, DeadLetter, Job
@@ -337,12 +337,21 @@ def test_nothing_outside_of_the_installed_apps_can_be_asked_for(path: str) -> No
 
 
 def test_what_is_no_task_is_never_called() -> None:
-    for path in ("tests.plugin.tasks.not_a_task", "jobs.tasks.os.system", "jobs.tasks.probe"):
-        job = run_django_task.enqueue(path=path)
-        run_jobs()
-        job.refresh_from_db()
-        assert (job.state, job.error_type) == ("scheduled", "RetryLater")
-        assert repr(path) in job.error
+    for path in ("tests.plugin.tasks.not_a_task", "jobs.tasks.probe"):
+        for carrier in (run_django_task, retry_django_task):
+            job = carrier.enqueue(path=path)
+            run_jobs()
+            job.refresh_from_db()
+            assert (job.state, job.error_type, job.attempt) == ("dead", "NoDjangoTask", 1)
+            assert f"{path!r} is not a task" in job.error
+
+
+def test_what_is_outside_of_an_app_s_modules_is_not_imported() -> None:
+    job = run_django_task.enqueue(path="jobs.tasks.os.system")
+    run_jobs()
+    job.refresh_from_db()
+    assert (job.state, job.error_type) == ("scheduled", "RetryLater")
+    assert "'jobs.tasks.os.system' cannot be imported" in job.error
 
 
 def test_a_task_that_is_not_there_is_looked_for_again_and_then_given_up(

@@ -26,6 +26,19 @@ def check(tables: Tables) -> None:
         row.unique_key for row in tables.jobs.values() if row.unique_key and row.state in UNFINISHED
     )
     assert not [key for key, times in keys.items() if times > 1], f"twins: {keys}"
+    _check_rollups(tables)
+
+
+def _check_rollups(tables: Tables) -> None:
+    """Every attempt, and every end of a job, was counted once."""
+    outcomes, ends = Counter[str](), Counter[str]()
+    for (outcome, state), count in tables.counted.items():
+        outcomes[outcome] += count
+        ends[state] += count
+    attempts = Counter(outcome for of in tables.attempts.values() for _, outcome in of)
+    assert {name: count for name, count in outcomes.items() if name} == attempts
+    finals = Counter(row.state for row in tables.jobs.values() if row.state in FINAL)
+    assert {state: count for state, count in ends.items() if state in FINAL} == finals
 
 
 def _check_row(row: Row, told: list[str], tables: Tables, what: str) -> None:

@@ -1,7 +1,7 @@
 """What PostgreSQL knows of all jobs at a moment, and how it is made believe that time has passed."""
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.db import connection
 
+from jobs.rollups import EVER
 from jobs.sql import fetch
 
 
@@ -60,6 +61,8 @@ class Tables:
     letters: dict[UUID, str]
     #: What Celery's results say.
     statuses: dict[UUID, str]
+    #: What the roll-ups say: how many ended by outcome and state.
+    counted: Counter[tuple[str, str]]
 
 
 _JOBS = f"""
@@ -76,6 +79,10 @@ _AUDIT = """
     FROM jobs_auditentry WHERE subject_type = 'job' GROUP BY subject_id
 """
 
+_COUNTED = f"""
+    SELECT outcome, state, sum(count)::int FROM ({EVER}) AS ever GROUP BY outcome, state
+"""
+
 
 def clock() -> datetime:
     """Return the database's time."""
@@ -86,7 +93,7 @@ def clock() -> datetime:
 
 def read() -> Tables:
     """Read everything."""
-    tables = Tables(clock(), {}, defaultdict(list), defaultdict(list), {}, {}, {})
+    tables = Tables(clock(), {}, defaultdict(list), defaultdict(list), {}, {}, {}, Counter())
     for *values, numbers, outcomes, decision, status in fetch(_JOBS):
         row = Row(*values)
         tables.jobs[row.id] = row._replace(gates=tuple(json.loads(str(row.gates or "[]"))))
@@ -99,6 +106,8 @@ def read() -> Tables:
     for job_id, actions, gates in fetch(_AUDIT):
         tables.told[job_id] = [action.removeprefix("job.") for action in actions]
         tables.gates[job_id] = gates or []
+    for outcome, state, count in fetch(_COUNTED):
+        tables.counted[outcome, state] = count
     return tables
 
 
@@ -108,7 +117,7 @@ def empty() -> None:
         cursor.execute("SET session_replication_role = replica")  # append-only tables too
         cursor.execute(
             "TRUNCATE jobs_job, jobs_auditentry, jobs_attempt, jobs_deadletter, jobs_workflow,"
-            " jobs_worker, jobs_queuestate, jobs_limitoverride, jobs_ratecount,"
+            " jobs_rollup, jobs_rolluptotal, jobs_worker, jobs_queuestate, jobs_limitoverride, jobs_ratecount,"
             " django_celery_results_taskresult CASCADE"
         )
         cursor.execute("SET session_replication_role = origin")
