@@ -26,7 +26,7 @@ def ask(
     with subprocess.Popen(
         [python, *arguments],
         cwd=ROOT,
-        env=_complete(environment),
+        env=complete(environment),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -57,7 +57,7 @@ class Workers:
         log: Path,
     ) -> None:
         self._argv = [[str(python), *command] for command in commands]
-        self._environment = _complete(environment)
+        self._environment = complete(environment)
         self._log = log
         self._started: list[subprocess.Popen[bytes]] = []
 
@@ -122,7 +122,8 @@ def last_line(text: str) -> str:
     return lines[-1][:300] if lines else "it said nothing"
 
 
-def _complete(environment: Mapping[str, str]) -> dict[str, str]:
+def complete(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return a whole environment: ours without the product's variables, and these."""
     kept = {
         name: value
         for name, value in os.environ.items()

@@ -61,8 +61,10 @@ def run(
         if alone or settlement.error_type:
             _tell(job, settlement, ended - began)
         if settlement.ended is not None:
-            return settlement.timed(None, None)  # written
-        return settlement.timed(began - claimed_at, ended - claimed_at)
+            settlement.ended = None  # written
+        else:
+            settlement.began, settlement.ended = began - claimed_at, ended - claimed_at
+        return settlement
 
 
 def _tell(job: Claimed, settlement: Settlement, duration: float) -> None:
@@ -110,7 +112,9 @@ def run_together(
         log.info("jobs_ended", outcome=Move.SUCCEEDED.value, duration=round(ended - began, 3))
         if task.definition.atomic:
             return settlements
-        return [one.timed(began - claimed_at, ended - claimed_at) for one in settlements]
+        for one in settlements:
+            one.began, one.ended = began - claimed_at, ended - claimed_at
+        return settlements
 
 
 def _of_bulk(jobs: Sequence[Claimed], results: list[Any] | None) -> list[Settlement]:
@@ -137,7 +141,8 @@ def _attempt(job: Claimed, worker: UUID | None, settle: Settle) -> Settlement:
         with transaction.atomic():
             settlement = _succeeded(job, _call(task, job, worker, arguments))
             settle([(job, settlement)])
-        return settlement.timed(None, 0.0)
+        settlement.ended = 0.0
+        return settlement
     except LeaseLost:
         raise
     except Exception as error:  # noqa: BLE001 - whatever a task raises is settled

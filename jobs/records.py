@@ -52,7 +52,7 @@ class Inserted:
     seat: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)  # frozen, it would take half as long again to make, for each job
 class Claimed:
     """A job that this process, and no other, runs now."""
 
@@ -82,7 +82,7 @@ class Claimed:
         return self.canvas is not None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)  # as above
 class Settlement:
     """How an attempt ended, and what becomes of its job."""
 
@@ -114,10 +114,6 @@ class Settlement:
         if self.crashes:
             return Attempt.Outcome.CRASHED
         return _OUTCOMES[self.move]
-
-    def timed(self, began: float | None, ended: float | None) -> "Settlement":
-        """Return it with these times."""
-        return Settlement(**(vars(self) | {"began": began, "ended": ended}))
 
     def as_row(self) -> dict[str, Any]:
         """Return what ``settle`` sends to the database: what says something."""

@@ -26,8 +26,8 @@ BUCKETS = len(BOUNDS) + 1
 
 _WIDTH = 16
 #: Of a histogram: it is one number, with 16 digits for each bucket, the first bucket's last. So two
-#: are added by one addition. Arrays would take an expression for each bucket in the statement that
-#: settles a job, and twice the time, or four times where it is planned anew.
+#: are added by one addition. Arrays would take expressions for each bucket in the statement that
+#: settles a job, and twice the time, or more where it is planned anew.
 DIGITS = _WIDTH * BUCKETS
 
 #: The minute that is going on, looked up once in a statement.

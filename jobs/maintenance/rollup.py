@@ -5,16 +5,19 @@ keeper makes one of them, and adds them to the totals; the others find the lock 
 Options: none. Emits the log event ``rollups_merged`` (debug).
 
 A page counts the jobs of a queue up to a number (:mod:`jobs.selectors.depths`). Of queues that are
-deeper, the keeper counts them all, for a hundredth of its time, and keeps the answer in
-``jobs_queuedepth``.
+deeper, the keeper of the oldest living worker counts them all, for a hundredth of its time, and
+keeps the answer in ``jobs_queuedepth``.
 """
 
 import time
+from collections.abc import Sequence
+from uuid import UUID
 
 import structlog
 from django.db import transaction
 
 from jobs import rollups
+from jobs.conf import jobs_settings
 from jobs.maintenance.batches import bounded
 from jobs.selectors.depths import waiting
 from jobs.sql import fetch
@@ -51,6 +54,13 @@ _CENSUS = """
     RETURNING 1
 """
 
+_OLDEST_WORKER = """
+    SELECT id = ANY(%s::uuid[]) FROM jobs_worker
+    WHERE stopped_at IS NULL
+      AND heartbeat_at > clock_timestamp() - make_interval(secs => %s::float8)
+    ORDER BY started_at, id LIMIT 1
+"""
+
 _LAST_CENSUS = """
     SELECT extract(epoch FROM clock_timestamp() - max(counted_at))::float8 FROM jobs_queuedepth
 """
@@ -59,7 +69,8 @@ _LAST_CENSUS = """
 class Rollup:
     """A keeper's turns at it."""
 
-    def __init__(self) -> None:
+    def __init__(self, workers: Sequence[UUID]) -> None:
+        self._workers = [str(worker) for worker in workers]
         self._merges_at = self._looks_at = float("-inf")
         self._rest = 0.0
 
@@ -73,10 +84,15 @@ class Rollup:
                     break
         if now >= self._looks_at:
             self._looks_at = now + _LOOKS
-            if not all(count.is_exact for count in waiting().values()):
+            if self._is_first() and not all(count.is_exact for count in waiting().values()):
                 began = time.monotonic()
                 if take_census(after=max(_LOOKS, self._rest)):
                     self._rest = min((time.monotonic() - began) * _SHARE, _LONGEST_REST)
+
+    def _is_first(self) -> bool:
+        """Say whether the oldest living worker is one of ours: looking costs, too."""
+        lease = jobs_settings().LEASE.total_seconds()
+        return any(mine for (mine,) in fetch(_OLDEST_WORKER, [self._workers, lease]))
 
 
 def merge(*, batch: int = BATCH) -> int:

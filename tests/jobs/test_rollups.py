@@ -4,13 +4,17 @@ from collections import Counter
 from datetime import timedelta
 from decimal import Decimal
 from threading import Barrier
+from uuid import uuid4
 
 import pytest
 from django.db import connection, transaction
 from django.db.models import Sum
 
 from jobs import rollups, transitions
+from jobs.definition import Options, Placement
+from jobs.enqueue import new_job
 from jobs.models import Attempt, Job, Rollup
+from jobs.payload import Sealed
 from jobs.records import Settlement
 from jobs.states import Move, State
 from jobs.tasks import probe
@@ -77,11 +81,14 @@ def test_every_end_is_counted_once_with_or_without_an_attempt() -> None:
     expiring = put_into(State.QUEUED)
     Job.objects.filter(id=expiring.id).update(expires_at=ago(seconds=1))
     transitions.expire(10)
+    unfit = new_job(probe, Sealed({}, None), Options(placed=Placement(root_id=str(uuid4()))))
+    transitions.insert_dead([(unfit, ValueError("it does not fit"))])
     assert counted() == {
         ("succeeded", "succeeded", ""): 1,
         ("cancelled", "cancelled", ""): 1,
         ("failed", "dead", ""): 1,
         ("", "cancelled", ""): 2,
+        ("", "dead", ""): 1,
     }
 
 

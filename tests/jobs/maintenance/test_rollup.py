@@ -13,7 +13,7 @@ from jobs.selectors import job_stats
 from jobs.states import Move, State
 from jobs.tasks import probe
 from tests.conftest import Live, query
-from tests.jobs.records import ago, make_job
+from tests.jobs.records import ago, make_job, make_worker
 from tests.jobs.stages import at_once, claim, settle
 
 
@@ -139,8 +139,11 @@ def test_a_keeper_counts_only_where_pages_do_not(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(rollup, "take_census", census)
     make_job(State.QUEUED)
     make_job(State.QUEUED)
-    rollup.Rollup().run_once()
+    oldest, other = make_worker("email", started_at=ago(hours=2)), make_worker("email")
+    rollup.Rollup([oldest.id]).run_once()
     assert not taken
     monkeypatch.setattr("jobs.selectors.depths.COUNTED", 1)
-    rollup.Rollup().run_once()
+    rollup.Rollup([other.id]).run_once()
+    assert not taken, "the keeper of the oldest living worker does it"
+    rollup.Rollup([oldest.id]).run_once()
     assert len(taken) == 1
