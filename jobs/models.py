@@ -175,16 +175,16 @@ class Job(models.Model):
             ),
             models.Index(fields=["worker"], name="jobs_job_running", condition=Q(state="running")),
             # The newest jobs are found by the primary key, from its end. What is rare is found by
-            # these: states few jobs end in, and queues, tasks and tenants few jobs are of. A Bloom
-            # filter for each range of pages costs a job next to nothing.
+            # these: states few jobs end in; queues, tasks and tenants few jobs are of; hours. A
+            # Bloom filter for each range of pages costs a job next to nothing.
             models.Index(
                 fields=["state", "-id"],
                 name="jobs_job_unlucky",
                 condition=Q(state__in=["cancelled", "dead"]),
             ),
             BrinIndex(
-                fields=["queue", "task", "tenant"],
-                opclasses=["text_bloom_ops"] * 3,
+                fields=["queue", "task", "tenant", "enqueued_at"],
+                opclasses=["text_bloom_ops"] * 3 + ["timestamptz_minmax_multi_ops"],
                 name="jobs_job_kinds",
                 autosummarize=True,
                 pages_per_range=64,
@@ -340,6 +340,7 @@ class Attempt(models.Model):
                 name="jobs_attempt_failures",
                 condition=Q(outcome__in=["failed", "crashed"]),
             ),
+            BrinIndex(fields=["finished_at"], name="jobs_attempt_times", autosummarize=True),
         ]
 
     def __str__(self) -> str:

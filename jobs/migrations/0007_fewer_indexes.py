@@ -109,10 +109,21 @@ class Migration(migrations.Migration):
             model_name="job",
             index=django.contrib.postgres.indexes.BrinIndex(
                 autosummarize=True,
-                fields=["queue", "task", "tenant"],
+                fields=["queue", "task", "tenant", "enqueued_at"],
                 name="jobs_job_kinds",
-                opclasses=["text_bloom_ops", "text_bloom_ops", "text_bloom_ops"],
+                opclasses=[
+                    "text_bloom_ops",
+                    "text_bloom_ops",
+                    "text_bloom_ops",
+                    "timestamptz_minmax_multi_ops",
+                ],
                 pages_per_range=64,
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="attempt",
+            index=django.contrib.postgres.indexes.BrinIndex(
+                autosummarize=True, fields=["finished_at"], name="jobs_attempt_times"
             ),
         ),
         migrations.AddIndex(

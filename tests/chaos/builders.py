@@ -1,5 +1,6 @@
 """A run's evidence in small: what one job left behind, and what was planned for it."""
 
+from collections import Counter
 from typing import Any
 
 from tests.chaos.evidence import AttemptRow, Entry, Evidence, JobRecord
@@ -50,7 +51,9 @@ def job(**differences: Any) -> JobRecord:
 def evidence(*jobs: JobRecord, outcome: str = "committed", **differences: Any) -> Evidence:
     """Return what these jobs left, with the transaction of the job ``a``."""
     intents = [Intent(unit=1, jobs={"a": KEY}, keys=[KEY], outcome=outcome)]
-    return Evidence(jobs={one.id: one for one in jobs}, intents=intents, **differences)
+    counted = dict(Counter(attempt.outcome for one in jobs for attempt in one.attempts))
+    whole = {"counted": counted, **differences}
+    return Evidence(jobs={one.id: one for one in jobs}, intents=intents, **whole)
 
 
 def crashed_once(**differences: Any) -> JobRecord:

@@ -28,6 +28,13 @@ _ATTEMPTS = """
 _EFFECTS = (
     "SELECT COALESCE(job_id::text, ''), key, COALESCE(attempt, 0) FROM chaos_effect ORDER BY id"
 )
+#: Merged by keepers, and not merged yet.
+_COUNTED = """
+    SELECT outcome, sum(count)::int
+    FROM (SELECT outcome, count FROM jobs_rolluptotal
+          UNION ALL SELECT outcome, count FROM jobs_rollup WHERE shard <> 0) AS ever
+    WHERE outcome <> '' GROUP BY outcome
+"""
 #: What a list of a job's record is filled from.
 _LISTS = {
     "SELECT job_id::text, reason FROM jobs_deadletter": "letters",
@@ -103,6 +110,8 @@ class Evidence:
     intents: list[Intent]
     #: Ids that have an effect or an audit entry, but no row.
     strays: set[str] = field(default_factory=set)
+    #: How many attempts ended how, as the roll-ups say.
+    counted: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def collect(cls, tables: Tables, intents: list[Intent]) -> "Evidence":
@@ -124,6 +133,7 @@ class Evidence:
         for query, kept in _LISTS.items():
             for job, values in found._rows(tables, query):
                 getattr(job, kept).append(values[0])
+        found.counted = {str(outcome): count for outcome, count in tables.execute(_COUNTED)}
         return found
 
     def _rows(self, tables: Tables, query: str) -> Iterator[tuple[JobRecord, list[Any]]]:

@@ -138,5 +138,9 @@ def test_dead_letters_are_those_that_were_planned() -> None:
     assert "ended wrongly" in kinds(job(), plan={"permanent": True})
 
 
+def test_roll_ups_that_do_not_add_up_to_the_attempts_are_found() -> None:
+    assert kinds(job(), counted={"succeeded": 2}) == {"roll-ups"}
+
+
 def test_a_job_that_nobody_asked_for_is_found() -> None:
     assert "strange" in kinds(job(), job(id="b", key=0))

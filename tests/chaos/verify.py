@@ -35,6 +35,7 @@ def check(
 ) -> list[Finding]:
     """Return everything that is wrong; nothing: all is well."""
     findings = [*_transactions(evidence), *_plan(evidence, planned), *_crowds(evidence)]
+    findings += _rollups(evidence)
     findings += [finding for flow in flows for finding in _order(evidence, flow)]
     for job in evidence.jobs.values():
         plan = planned.get(job.key)
@@ -92,6 +93,14 @@ def _crowds(evidence: Evidence) -> Iterator[Finding]:
         if tenant == other and started < ended:
             what = f"it ran {ended - started:.3f} s beside {first}, of the same tenant"
             yield Finding(kind="limit", job=second, what=what)
+
+
+def _rollups(evidence: Evidence) -> Iterator[Finding]:
+    """Every attempt was counted once."""
+    attempts = Counter(one.outcome for job in evidence.jobs.values() for one in job.attempts)
+    if evidence.counted != attempts:
+        what = f"roll-ups say {evidence.counted}, the attempts are {dict(attempts)}"
+        yield Finding(kind="roll-ups", job="", what=what)
 
 
 def _order(evidence: Evidence, flow: Unit) -> Iterator[Finding]:
