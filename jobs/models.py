@@ -183,12 +183,13 @@ class Job(models.Model):
                 condition=Q(state__in=["cancelled", "dead"]),
             ),
             BrinIndex(
-                fields=["queue", "task", "tenant", "enqueued_at"],
-                opclasses=["text_bloom_ops"] * 3 + ["timestamptz_minmax_multi_ops"],
+                fields=["queue", "task", "tenant"],
+                opclasses=["text_bloom_ops"] * 3,
                 name="jobs_job_kinds",
                 autosummarize=True,
                 pages_per_range=64,
             ),
+            BrinIndex(fields=["enqueued_at"], name="jobs_job_hours", autosummarize=True),
             # Of the finished ones, so that a move does not write it: see Job.correlated_with.
             models.Index(
                 fields=["correlation_id"],

@@ -109,15 +109,16 @@ class Migration(migrations.Migration):
             model_name="job",
             index=django.contrib.postgres.indexes.BrinIndex(
                 autosummarize=True,
-                fields=["queue", "task", "tenant", "enqueued_at"],
+                fields=["queue", "task", "tenant"],
                 name="jobs_job_kinds",
-                opclasses=[
-                    "text_bloom_ops",
-                    "text_bloom_ops",
-                    "text_bloom_ops",
-                    "timestamptz_minmax_multi_ops",
-                ],
+                opclasses=["text_bloom_ops", "text_bloom_ops", "text_bloom_ops"],
                 pages_per_range=64,
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="job",
+            index=django.contrib.postgres.indexes.BrinIndex(
+                autosummarize=True, fields=["enqueued_at"], name="jobs_job_hours"
             ),
         ),
         migrations.AddIndex(
