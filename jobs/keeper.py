@@ -51,7 +51,7 @@ class Keeper:
         self._judges_at = 0.0
         self._watchman = Watchman(workers)
         self._strays_at = 0.0
-        self._rollup = Rollup()
+        self._rollup = Rollup(workers)
 
     def run(self) -> None:
         """Work until SIGTERM or SIGINT, then give back what the workers did not finish."""
