@@ -67,21 +67,31 @@ class Bench:
         self.ask("prepare", within=sizes.deadline, database=self.template)
 
     def choose(self, sizes: Sizes) -> None:
-        """Drain briefly in each configuration, and keep the fastest; raises ``Failed`` for none."""
-        found: dict[float, Configuration] = {}
+        """Drain briefly in each configuration, and keep the fastest; raises ``Failed`` for none.
+
+        Each has two tries, by turns, of which the better one counts: a moment in which the machine
+        was busy decides nothing.
+        """
+        found: dict[str, float] = {}
         failure: Failed | None = None
-        for configuration in self.system.configurations:
+        for configuration in self.system.configurations * 2:
             self.configuration = configuration
             try:
-                self.fresh()
-                jobs = self.enqueue(max(200, sizes.jobs // 2), sizes)[1]
-                with self.working() as workers:
-                    found[self.drained(workers, jobs, sizes)] = configuration
+                rate = self._tried(sizes)
             except Failed as error:
                 failure = error
+            else:
+                found[configuration.name] = max(rate, found.get(configuration.name, 0.0))
         if failure is not None and not found:
             raise failure
-        self.configuration = found[max(found)]
+        best = max(found, key=lambda name: found[name])
+        (self.configuration,) = (one for one in self.system.configurations if one.name == best)
+
+    def _tried(self, sizes: Sizes) -> float:
+        self.fresh()
+        jobs = self.enqueue(max(200, sizes.jobs * self.system.many // 3), sizes)[1]
+        with self.working() as workers:
+            return self.drained(workers, jobs, sizes)
 
     def measurements(
         self, parts: set[str], sizes: Sizes

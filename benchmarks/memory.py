@@ -15,7 +15,7 @@ class Memory:
     """Megabytes (of 1000 * 1000 bytes)."""
 
     total: float
-    #: The part of the process beside the worker, when there is one (``manage.py keeper``).
+    #: The part of the process beside the worker, when there is one (our keeper).
     keeper: float
 
 
@@ -29,7 +29,7 @@ def measure(family: Iterable[psutil.Process]) -> Memory:
         except (OSError, psutil.Error):
             continue
         total += size
-        keeper += size if "keeper" in command else 0.0
+        keeper += size if "[jobs: keeper]" in " ".join(command) else 0.0
     return Memory(total=total, keeper=keeper)
 
 

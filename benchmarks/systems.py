@@ -68,6 +68,16 @@ def _celery(module: str, name: str, *options: str, **environment: str) -> Config
     )
 
 
+def _two_solo(module: str, name: str, **environment: str) -> Configuration:
+    """Two Celery workers that run their jobs themselves, without passing them to a pool."""
+    command = ("-m", "celery", "-A", f"benchmarks.peers.{module}", "worker", "--loglevel=WARNING")
+    return Configuration(
+        name=name,
+        workers=tuple((*command, "--pool=solo", "--hostname", f"{one}@%h") for one in "ab"),
+        environment=environment,
+    )
+
+
 def _two(module: str, name: str, option: str) -> Configuration:
     command = ("-m", f"benchmarks.peers.{module}", "worker", option)
     return Configuration(name=name, workers=(command, command))
@@ -127,6 +137,7 @@ SYSTEMS: dict[str, System] = {
             configurations=(
                 _celery("celery_raw", "prefork 2 (default)"),
                 _celery("celery_raw", "prefork 2, prefetch 64", BENCH_PREFETCH="64"),
+                _two_solo("celery_raw", "2 workers, solo, prefetch 64", BENCH_PREFETCH="64"),
             ),
             bulk=False,
             many=2,
@@ -163,6 +174,12 @@ SYSTEMS: dict[str, System] = {
                     "threads 8, connections kept, prefetch 64",
                     "--pool=threads",
                     "--concurrency=8",
+                    BENCH_TUNED="1",
+                    BENCH_PREFETCH="64",
+                ),
+                _two_solo(
+                    "celery_results",
+                    "2 workers, solo, connections kept, prefetch 64",
                     BENCH_TUNED="1",
                     BENCH_PREFETCH="64",
                 ),

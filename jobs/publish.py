@@ -9,7 +9,7 @@ timeouts of :mod:`jobs.bell`, once, and then not at all while the breaker is ope
 from collections.abc import Sequence
 
 import structlog
-from django.db import DatabaseError, connection, transaction
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 from redis import RedisError
 
 from jobs import bell, transitions
@@ -36,20 +36,19 @@ class _AfterCommit:
 
 def publish_after_commit(message: Message) -> None:
     """Publish when the caller's transaction is committed; never, when it is rolled back."""
-    if not connection.in_atomic_block:
-        after = _AfterCommit()
-        after.messages.append(message)
+    after = _AfterCommit()
+    after.messages.append(message)
+    ours = connections[DEFAULT_DB_ALIAS]
+    if not ours.in_atomic_block:
         after()
         return
     # Callbacks of the same savepoints live and die together, so they may share their trip.
-    if connection.run_on_commit:
-        savepoints, last, *_ = connection.run_on_commit[-1]
-        if isinstance(last, _AfterCommit) and savepoints == set(connection.savepoint_ids):
+    if ours.run_on_commit:
+        savepoints, last, *_ = ours.run_on_commit[-1]
+        if isinstance(last, _AfterCommit) and savepoints == set(ours.savepoint_ids):
             last.messages.append(message)
             return
-    after = _AfterCommit()
-    after.messages.append(message)
-    transaction.on_commit(after, robust=True)
+    ours.on_commit(after, robust=True)
 
 
 def publish(messages: Sequence[Message], *, insist: bool = False) -> bool:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 import psycopg
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 _COMMENT = re.compile(r"--[^\n]*")
@@ -25,9 +25,6 @@ def is_pooled(connection: BaseDatabaseWrapper) -> bool:
 
 class _PreparedCursor(psycopg.Cursor[tuple[Any, ...]]):
     def execute(self, query: Any, params: Any = None, **options: Any) -> "_PreparedCursor":
-        if is_pooled(connection):
-            super().execute(query, params, **options)
-            return self
         # Django switches preparing off for its connections; on, it would be on for the ORM, too.
         self.connection.prepare_threshold = 0
         try:
@@ -49,10 +46,11 @@ def fetch(sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     Its text may be laid out and commented at will; its literals may hold no more than one space at
     a time.
     """
-    sql = _compact(sql)
-    connection.ensure_connection()
-    wrapped = connection._prepare_cursor  # type: ignore[attr-defined] # errors and query log
-    with wrapped(_PreparedCursor(connection.connection)) as cursor:
-        cursor.execute(sql, values)
+    ours = connections[DEFAULT_DB_ALIAS]  # each look through the proxy costs microseconds
+    ours.ensure_connection()
+    kind = psycopg.Cursor if is_pooled(ours) else _PreparedCursor
+    # Django's wrapper: its errors and its log of statements.
+    with ours._prepare_cursor(kind(ours.connection)) as cursor:  # type: ignore[attr-defined]
+        cursor.execute(_compact(sql), values)
         rows: list[tuple[Any, ...]] = cursor.fetchall()
         return rows

@@ -104,11 +104,22 @@ _ASKED = {
     "ahead": "integer",
 }
 _AS_JSON = {name for name, kind in _ASKED.items() if kind == "jsonb"}
-#: One job, its values apart, costs a third of many, which come as JSON.
-_ONE = "SELECT " + ", ".join(f"%s::{kind} AS {name}" for name, kind in _ASKED.items())
+#: What a column is when nobody says otherwise; such a value is not sent. Others are null then.
+_USUAL = {"tenant": "", "unique_key": "", "delay": 0.0, "ahead": 0}
 _MANY = "SELECT * FROM jsonb_to_recordset(%s::jsonb) AS r({})".format(
     ", ".join(f"{name} {kind}" for name, kind in _ASKED.items())
 )
+
+
+@cache
+def _one(given: tuple[str, ...]) -> str:
+    """Return the row of one job with these columns, each a value of the statement."""
+    unsaid = {name: f"'{value}'" for name, value in _USUAL.items()}
+    return "SELECT " + ", ".join(
+        f"{'%s' if name in given else unsaid.get(name, 'NULL')}::{kind} AS {name}"
+        for name, kind in _ASKED.items()
+    )
+
 
 #: What a claim sets. The values: lease, its margin in seconds, worker, pid.
 _TAKE = """
@@ -137,10 +148,34 @@ def insert(new: Sequence[NewJob], *, broker_is_up: bool = True) -> list[Inserted
 
     A job that is not among the answers has an unfinished twin with its ``unique_key``.
     """
-    sql = f"""
+    rows = _in_turn(new)
+    if len(rows) == 1:
+        (row,) = rows
+        given = tuple(name for name in _ASKED if row[name] != _USUAL.get(name))
+        sql, asked = _insert(_one(given)), [_value(row, name) for name in given]
+    else:
+        sql, asked = _insert(_MANY), [json.dumps(rows)]
+    return [
+        Inserted(
+            id=id_,
+            state=State(state),
+            scheduled_at=scheduled_at or enqueued_at,
+            enqueued_at=enqueued_at,
+            expires_at=expires_at,
+            seat=seat,
+        )
+        for id_, state, enqueued_at, scheduled_at, expires_at, seat in fetch(
+            sql, [*asked, broker_is_up]
+        )
+    ]
+
+
+@cache
+def _insert(source: str) -> str:
+    return f"""
         WITH asked AS (
             SELECT r.*, COALESCE(run_at, now() + make_interval(secs => delay)) AS at
-            FROM ({_ONE if len(new) == 1 else _MANY}) AS r
+            FROM ({source}) AS r
         ), dated AS (
             SELECT r.*, r.at <= now() AS due, r.at <= now() AND %s::bool AS rings,
                    CASE WHEN r.at <= now() THEN {next_seat("r")} + ahead ELSE 0 END AS seat
@@ -166,21 +201,9 @@ def insert(new: Sequence[NewJob], *, broker_is_up: bool = True) -> list[Inserted
                 AND NOT unique_key = '' DO NOTHING
             RETURNING *
         ), entries AS ({_AUDIT.format(actor="enqueued_by", move="'enqueued'", detail="NULL")})
-        SELECT id, state, scheduled_at, enqueued_at, expires_at, seat FROM moved
+        SELECT id, state, enqueued_at, NULLIF(scheduled_at, enqueued_at), expires_at, seat
+        FROM moved
     """
-    rows = _in_turn(new)
-    asked = _values(rows[0]) if len(rows) == 1 else [json.dumps(rows)]
-    return [
-        Inserted(
-            id=row[0],
-            state=State(row[1]),
-            scheduled_at=row[2],
-            enqueued_at=row[3],
-            expires_at=row[4],
-            seat=row[5],
-        )
-        for row in fetch(sql, [*asked, broker_is_up])
-    ]
 
 
 def _in_turn(new: Sequence[NewJob]) -> list[dict[str, Any]]:
@@ -194,11 +217,8 @@ def _in_turn(new: Sequence[NewJob]) -> list[dict[str, Any]]:
     return rows
 
 
-def _values(row: dict[str, Any]) -> list[Any]:
-    return [
-        json.dumps(row[name]) if name in _AS_JSON and row[name] is not None else row[name]
-        for name in _ASKED
-    ]
+def _value(row: dict[str, Any], name: str) -> Any:
+    return json.dumps(row[name]) if name in _AS_JSON else row[name]
 
 
 def insert_dead(new: Sequence[tuple[NewJob, Exception]]) -> list[UUID]:
