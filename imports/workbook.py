@@ -10,8 +10,6 @@ from decimal import Decimal
 from typing import IO, TYPE_CHECKING, Any
 from xml.etree.ElementTree import ParseError
 
-import openpyxl
-
 from imports.errors import UnusableFile
 
 if TYPE_CHECKING:
@@ -30,6 +28,8 @@ def read_workbook(file: IO[bytes]) -> "Iterator[tuple[Iterator[RawRow], int]]":
     Raises:
         UnusableFile: it is no workbook, or a damaged one; while the rows are read too.
     """
+    import openpyxl  # large, and most processes read no workbook
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # styles and extensions that we do not need

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from jobs.forked_process import Fork, ForkedProcess
+
 #: Seconds before a dead child is started again: doubled from the first to the longest.
 FIRST_BACKOFF, LONGEST_BACKOFF = 0.2, 5.0
 #: A child that lived for this many seconds had started well.
@@ -39,13 +41,23 @@ class Child:
     """A process to keep: what to run and how to treat it (see `jobs.supervisor`)."""
 
     name: str
-    argv: Sequence[str]
+    argv: Sequence[str] = ()
     env: Mapping[str, str] | None = None
     grace: float = 10.0
     log: Path | None = None
     restart: bool = True
     is_ready: Callable[[], bool] | None = None
     ready_within: float = 60.0
+    #: Called in a fork of the supervisor, which must have no threads, instead of `argv`.
+    run: Callable[[], object] | None = None
+
+    def __post_init__(self) -> None:
+        if bool(self.argv) == (self.run is not None):
+            raise ValueError(f"{self.name}: expected either argv or run.")
+
+
+def hold_nothing() -> None:
+    """Nothing is open that a fork must not have."""
 
 
 class KeptChild:
@@ -53,7 +65,7 @@ class KeptChild:
 
     def __init__(self, child: Child) -> None:
         self.child = child
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | ForkedProcess | None = None
         self.log: IO[bytes] | None = None
         self.started_at = 0.0
         self.backoff = FIRST_BACKOFF
@@ -61,22 +73,34 @@ class KeptChild:
         self.kill_at: float | None = None
         self.unready = False
 
-    def start(self, *, piped: bool) -> subprocess.Popen[bytes]:
+    def start(
+        self, *, piped: bool, let_go: Callable[[], None] = hold_nothing
+    ) -> subprocess.Popen[bytes] | ForkedProcess:
+        """Start it; `let_go` closes what the caller has open, in a fork."""
         if self.child.log is not None and self.log is None:
             self.child.log.parent.mkdir(parents=True, exist_ok=True)
             self.log = self.child.log.open("ab", buffering=0)
         self.start_at, self.started_at = None, time.monotonic()
         self.unready = self.child.is_ready is not None
-        self.process = subprocess.Popen(
+        env = {SUPERVISED: "1", **(self.child.env or {})}
+        if self.child.run is not None:
+            title = f"[jobs: {self.child.name}]"
+            fork = Fork(run=self.child.run, title=title, env=env, let_go=let_go)
+            self.process = ForkedProcess(fork, output=self.log, piped=piped)
+        else:
+            self.process = self._program(env, piped=piped)
+        return self.process
+
+    def _program(self, env: Mapping[str, str], *, piped: bool) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _SHIM, str(os.getpid()), *self.child.argv],
-            env={**os.environ, SUPERVISED: "1", **(self.child.env or {})},
+            env={**os.environ, **env},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE if piped else self.log,
             stderr=subprocess.STDOUT if piped or self.log is not None else None,
             # Ctrl-C in the terminal reaches us alone, and a kill reaches all it started.
             process_group=0,
         )
-        return self.process
 
     def reap(self) -> int | None:
         """The exit code, once: of a child that has ended since. What it leaves behind is killed."""

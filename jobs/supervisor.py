@@ -8,7 +8,8 @@
   everything it started. A second signal is passed on too, and kills a second later. The exit code
   is 0 then;
 - if the supervisor itself is killed, the kernel sends its children SIGTERM (Linux);
-- a child's output goes to a file, to the screen behind its name, to both, or where ours goes.
+- a child's output goes to a file, to the screen behind its name, to both, or where ours goes;
+- a child with `run` instead of `argv` is a fork of ours that calls it (`jobs.forked_process`).
 
 Options of a child, with their defaults: `env` (nothing; added to ours), `grace` (10 s), `log` (no
 file), `restart` (true; otherwise the end of this child ends them all, with its exit code),
@@ -105,7 +106,7 @@ class Supervisor:
     def _look_after(self, one: KeptChild) -> None:
         child, now = one.child, time.monotonic()
         if one.start_at is not None and now >= one.start_at:
-            process = one.start(piped=self._screen)
+            process = one.start(piped=self._screen, let_go=self._let_go)
             self._tell(Event.STARTED, child.name, f"process {process.pid}")
             if process.stdout is not None:
                 os.set_blocking(process.stdout.fileno(), False)
@@ -195,14 +196,25 @@ class Supervisor:
                 one.log.close()
                 one.log = None
 
+    def _let_go(self) -> None:
+        """Close our files, in a fork: it has them, too."""
+        for key in self._selector.get_map().values():
+            pipe = self._wake_in if key.data is None else key.data[1]
+            pipe.close()
+        self._wake_out.close()
+        for one in self._kept:
+            if one.log is not None:
+                one.log.close()
+        self._selector.close()
+
     @contextmanager
     def _signals_caught(self) -> Iterator[None]:
-        self._wake_in, wake_out = socket.socketpair()
-        for end in (self._wake_in, wake_out):
+        self._wake_in, self._wake_out = socket.socketpair()
+        for end in (self._wake_in, self._wake_out):
             end.setblocking(False)
         self._selector.register(self._wake_in, selectors.EVENT_READ)
         before = {number: signal.getsignal(number) for number in CAUGHT}
-        woken_before = signal.set_wakeup_fd(wake_out.fileno(), warn_on_full_buffer=False)
+        woken_before = signal.set_wakeup_fd(self._wake_out.fileno(), warn_on_full_buffer=False)
         for number in CAUGHT:
             signal.signal(number, self._on_signal)
         try:
@@ -213,7 +225,7 @@ class Supervisor:
                 signal.signal(number, handler)
             self._selector.close()
             self._wake_in.close()
-            wake_out.close()
+            self._wake_out.close()
 
     def _on_signal(self, number: int, _frame: object) -> None:
         if number != signal.SIGCHLD:

@@ -41,6 +41,7 @@ class Host:
                     **self._environment,
                     "CHAOS_NAME": f"chaos-{self.name}",
                     "CHAOS_RELEASE": self.release,
+                    "SPT_NOENV": "1",  # a process's new title leaves its environment readable
                 },
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -71,16 +72,15 @@ class Host:
 
     def keeper(self) -> psutil.Process | None:
         """Return the keeper, if it runs just now."""
-        return next((one for one in self._below() if "--supervisor" in _words(one)), None)
+        return next((one for one in self._below() if _title(one) == "[jobs: keeper]"), None)
 
     def pool(self, kind: str) -> list[psutil.Process]:
         """Return the Celery worker with this kind of pool, and the pool's processes."""
         for worker in self._below():
-            words = _words(worker)
-            if "--pool" in words and kind in words:
+            if _title(worker).startswith(f"[celeryd: {kind}-"):
                 with suppress(psutil.NoSuchProcess):
-                    # A fork is named as who forked it; what else it starts is not the pool's.
-                    forks = [one for one in worker.children() if _words(one) == words]
+                    # Celery names its own; what else it starts is not the pool's.
+                    forks = [one for one in worker.children() if "[celeryd:" in _title(one)]
                     return [worker, *forks]
         return []
 
@@ -95,10 +95,10 @@ class Host:
         return []
 
 
-def _words(process: psutil.Process) -> list[str]:
+def _title(process: psutil.Process) -> str:
     with suppress(psutil.Error):
-        return process.cmdline()
-    return []
+        return " ".join(process.cmdline()).strip()
+    return ""
 
 
 def signal_all(processes: Iterable[psutil.Process], number: signal.Signals) -> None:

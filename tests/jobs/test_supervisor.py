@@ -1,5 +1,7 @@
 """The supervisor, with real little processes."""
 
+import atexit
+import json
 import os
 import signal
 import subprocess
@@ -7,9 +9,12 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 
 from jobs import child_process
@@ -266,3 +271,193 @@ def test_a_second_signal_reaches_the_children_of_a_child_that_supervises(tmp_pat
     keeper.run()
     inner = int(log.read_text().split()[0])
     assert until(lambda: not is_running(inner))
+
+
+# --- forks ---------------------------------------------------------------------------------------
+
+
+def sleep() -> None:
+    time.sleep(60)
+
+
+def fail() -> None:
+    raise LookupError("no such thing")
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@contextmanager
+def plain_streams() -> Iterator[None]:
+    """Have `print` write where a process's output goes, and not to pytest."""
+    with (
+        open(1, "w", closefd=False) as out,
+        open(2, "w", closefd=False) as errors,
+        redirect_stdout(out),
+        redirect_stderr(errors),
+    ):
+        yield
+
+
+@pytest.mark.parametrize(
+    ("run", "code", "said"),
+    [
+        (partial(int), 0, ""),
+        (partial(sys.exit), 0, ""),
+        (partial(sys.exit, 7), 7, ""),
+        (partial(sys.exit, "too bad"), 1, "too bad\n"),
+        (fail, 1, "LookupError: no such thing\n"),
+        (die, 137, ""),
+    ],
+)
+def test_a_fork_ends_with_the_exit_code_of_a_program(
+    tmp_path: Path, run: Callable[[], object], code: int, said: str
+) -> None:
+    log = tmp_path / "a.log"
+    with plain_streams():
+        assert Supervisor([Child("a", run=run, restart=False, log=log)]).run() == code
+    assert log.read_text().endswith(said)
+    assert ("Traceback" in log.read_text()) == (run is fail)
+
+
+def test_a_fork_that_is_killed_is_started_again() -> None:
+    seen = Seen()
+    keeper = Supervisor([Child("a", run=sleep)], on_event=seen)
+    seen.then(Event.STARTED, 1, lambda: os.kill(keeper.pids()["a"], signal.SIGKILL))
+    seen.then(Event.STARTED, 2, keeper.stop)
+    assert keeper.run() == 0
+    assert (Event.DIED, "a", "killed by SIGKILL") in seen
+
+
+def test_a_fork_that_has_just_begun_can_be_stopped() -> None:
+    seen = Seen()
+    keeper = Supervisor([Child("a", run=sleep, grace=60)], on_event=seen)
+    seen.then(Event.STARTED, 1, keeper.stop)
+    began = time.monotonic()
+    assert keeper.run() == 0
+    assert time.monotonic() - began < 10
+    assert seen[-1] == (Event.ENDED, "a", "killed by SIGTERM")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_fork_begins_as_a_program_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEPT", "yes")
+    before = signal.signal(signal.SIGUSR1, lambda *_: None)
+
+    def tell() -> None:
+        told = {
+            "env": [os.environ.get(name) for name in ("KEPT", "GIVEN", "JOBS_SUPERVISED")],
+            "handlers": [
+                signal.getsignal(number) is signal.SIG_DFL
+                for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGUSR1)
+            ],
+            "ctrl_c": signal.getsignal(signal.SIGINT) is signal.default_int_handler,
+            "blocked": len(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
+            "wakeup": signal.set_wakeup_fd(-1),
+            "leads_its_group": os.getpgrp() == os.getpid(),
+            "stdin": os.read(0, 1).decode(),
+            "title": " ".join(psutil.Process().cmdline()).strip(),
+            "files": sorted(open_files()),
+        }
+        os.write(1, json.dumps(told).encode())
+
+    logs = [tmp_path / "a.log", tmp_path / "b.log"]
+    children = [
+        Child("b", run=sleep, log=logs[1]),
+        Child("a", run=tell, env={"GIVEN": "too"}, log=logs[0], restart=False),
+    ]
+    inherited = open_files()
+    try:
+        assert Supervisor(children).run() == 0
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    told = json.loads(logs[0].read_text())
+    # Nothing of the supervisor's is open: its selector, its sockets, another child's log.
+    assert {*told.pop("files")} - inherited <= {str(logs[0]), os.devnull}
+    assert told == {
+        "env": ["yes", "too", "1"],
+        "handlers": [True, True, True],
+        "ctrl_c": True,
+        "blocked": 0,
+        "wakeup": -1,
+        "leads_its_group": True,
+        "stdin": "",
+        "title": "[jobs: a]",
+    }
+
+
+def open_files() -> set[str]:
+    files = Path("/proc/self/fd").iterdir()
+    return {str(file.readlink()) for file in files if os.path.lexists(file)}
+
+
+def test_a_fork_runs_its_own_functions_at_its_end_and_not_its_supervisors(tmp_path: Path) -> None:
+    ours, its = tmp_path / "ours", tmp_path / "its"
+    atexit.register(ours.touch)
+    try:
+        child = Child("a", run=lambda: atexit.register(its.touch), restart=False)
+        assert Supervisor([child]).run() == 0
+    finally:
+        atexit.unregister(ours.touch)
+    assert its.exists()
+    assert not ours.exists()
+
+
+def test_a_fork_waits_for_its_threads(tmp_path: Path) -> None:
+    log = tmp_path / "a.log"
+    gate = threading.Event()
+
+    def work() -> None:
+        gate.wait(10)
+        print("done")
+
+    def run() -> None:
+        threading.Thread(target=work).start()
+        threading.Timer(0.05, gate.set).start()
+
+    with plain_streams():
+        assert Supervisor([Child("a", run=run, restart=False, log=log)]).run() == 0
+    assert log.read_text() == "done\n"
+
+
+def test_output_of_a_fork_goes_to_the_screen_by_name_and_to_the_file(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    def run() -> None:
+        os.write(1, b"one\ntw")
+        os.write(2, b"o\nend")
+
+    log = tmp_path / "a.log"
+    Supervisor([Child("a", run=run, restart=False, log=log)], screen=True).run()
+    assert log.read_bytes() == b"one\ntwo\nend"
+    assert b"a | one\na | two\na | end\n" in capfdbinary.readouterr().out
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's promise is Linux's")
+def test_forks_end_when_the_supervisor_is_killed() -> None:
+    code = textwrap.dedent("""
+        import time
+        from functools import partial
+        from jobs.supervisor import Child, Supervisor
+        def tell(event, name, detail):
+            print(detail.split()[-1], flush=True)
+        Supervisor([Child("a", run=partial(time.sleep, 60))], on_event=tell).run()
+    """)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT, text=True
+    )
+    with parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        # The last that it does before it runs, and after the kernel was told.
+        assert until(lambda: b"[jobs: a]" in Path(f"/proc/{pid}/cmdline").read_bytes())
+        parent.kill()
+    assert until(lambda: not is_running(pid))
+
+
+def test_a_child_is_a_program_or_a_fork() -> None:
+    with pytest.raises(ValueError, match="either argv or run"):
+        Child("a")
+    with pytest.raises(ValueError, match="either argv or run"):
+        Child("a", python(FOREVER), run=sleep)

@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+import subprocess
 import sys
 import time
 from argparse import ArgumentParser
@@ -169,6 +170,7 @@ class Command(BaseCommand):
         log.unlink(missing_ok=True)
         worker = KeptChild(Child("worker", command, env=_SETTINGS, log=log))
         process = worker.start(piped=False)
+        assert isinstance(process, subprocess.Popen)  # a program, not a fork
         try:
             yield
         finally:

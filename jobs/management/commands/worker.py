@@ -1,21 +1,32 @@
 """``manage.py worker``: carries the jobs of some queues, or of all."""
 
+import atexit
 import os
 import socket
 import sys
+import threading
 import time
 from argparse import ArgumentParser
 from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
 from typing import Any
 from uuid import UUID, uuid4
 
 import structlog
+from billiard import util as billiard_util
+from celery import Celery
+from celery.app.utils import find_app
+from celery.bin.base import CLIContext
+from celery.bin.worker import worker as celery_worker
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, connections
 
+from jobs.carrier import share_memory
 from jobs.conf import jobs_settings
 from jobs.errors import UnknownQueue
+from jobs.keeper import Keeper
 from jobs.models import Worker
 from jobs.queues import QUEUES, Pool, Queue, get_queue
 from jobs.supervisor import Child, Event, Supervisor
@@ -27,6 +38,20 @@ log = structlog.get_logger(__name__)
 _KEEPER_EXTRA_SECONDS = 10
 #: How long a worker that starts waits for PostgreSQL, which may be starting, too.
 _DATABASE_SECONDS = 60
+#: What Celery, its pool's processes and tasks import when they need it.
+_LOADED_LATE = (
+    "celery.apps.worker",
+    "celery.concurrency.prefork",
+    "celery.concurrency.thread",
+    "celery.worker.autoscale",
+    "celery.worker.components",
+    "celery.worker.consumer",
+    "cffi.cparser",
+    "jobs.executor",
+    "jobs.result_backend",
+    "jobs.strategy",
+    "kombu.transport.redis",
+)
 
 
 @dataclass(frozen=True)
@@ -72,11 +97,13 @@ class Command(BaseCommand):
         if options["concurrency"] is not None and options["concurrency"] < 1:
             raise CommandError("--concurrency: expected 1 or more.", returncode=2)
         started = lanes(queues, development=options["all"], concurrency=options["concurrency"])
+        app = _load_what_forks_share()
         _wait_for_database()
         workers = [(self._register(lane), lane) for lane in started]
-        connection.close()
+        connections.close_all()
+        share_memory()
         children = [
-            *(self._celery(worker, lane) for worker, lane in workers),
+            *(self._celery(app, worker, lane) for worker, lane in workers),
             self._keeper([worker for worker, _ in workers]),
         ]
         sys.exit(Supervisor(children, on_event=_log_event).run())
@@ -107,52 +134,65 @@ class Command(BaseCommand):
         return worker.id
 
     @staticmethod
-    def _celery(worker: UUID, lane: Lane) -> Child:
-        names = ",".join(queue.name for queue in lane.queues)
+    def _celery(app: Celery, worker: UUID, lane: Lane) -> Child:
         return Child(
             name=f"celery-{lane.pool}",
-            argv=[
-                sys.executable,
-                "-m",
-                "celery",
-                "-A",
-                settings.CELERY_APP,
-                "worker",
-                "--queues",
-                names,
-                "--pool",
-                lane.pool,
-                "--concurrency",
-                str(lane.concurrency),
-                "--hostname",
-                f"{lane.pool}-{worker.hex[:8]}@%h",
-                # A pool of threads does not wake the loop that fetches: it would starve.
-                *(["--disable-prefetch"] if lane.pool == "prefork" else []),
-                "--without-gossip",
-                "--without-mingle",
-                "--loglevel",
-                "WARNING",
-            ],
+            run=partial(_run_celery, app, worker, lane),
             env=_environment() | {"JOBS_WORKER_ID": str(worker)},
             grace=jobs_settings().SHUTDOWN_GRACE.total_seconds(),
         )
 
     @staticmethod
     def _keeper(workers: list[UUID]) -> Child:
+        supervisor = os.getpid()
         return Child(
             name="keeper",
-            argv=[
-                sys.executable,
-                "-m",
-                "django",
-                "keeper",
-                "--supervisor",
-                str(os.getpid()),
-                *(str(worker) for worker in workers),
-            ],
+            run=lambda: Keeper(workers, supervisor=supervisor).run(),
             env=_environment() | {"JOBS_WORKER_ID": str(workers[0])},
             grace=jobs_settings().SHUTDOWN_GRACE.total_seconds() + _KEEPER_EXTRA_SECONDS,
         )
+
+
+def _load_what_forks_share() -> Celery:
+    """Load now what each of them would load by itself; returns the Celery application.
+
+    Raises:
+        CommandError: a module has started threads, whose locks a fork would find shut for ever.
+    """
+    os.environ["CELERY_SKIP_CHECKS"] = "1"  # each fork would repeat what this command has checked
+    app: Celery = find_app(settings.CELERY_APP)
+    app.loader.import_default_modules()
+    app.finalize()
+    for module in _LOADED_LATE:
+        import_module(module)
+    if threading.active_count() > 1:
+        names = ", ".join(one.name for one in threading.enumerate()[1:])
+        raise CommandError(
+            f"A module of yours starts threads when it is imported ({names}): a worker forks its"
+            " processes, and cannot then. Start them when Celery sends worker_process_init."
+        )
+    return app
+
+
+def _run_celery(app: Celery, worker: UUID, lane: Lane) -> None:
+    """Be a Celery worker."""
+    arguments = [
+        *("--queues", ",".join(queue.name for queue in lane.queues)),
+        *("--pool", lane.pool),
+        *("--concurrency", str(lane.concurrency)),
+        *("--hostname", f"{lane.pool}-{worker.hex[:8]}@%h"),
+        # A pool of threads does not wake the loop that fetches: it would starve.
+        *(["--disable-prefetch"] if lane.pool == "prefork" else []),
+        "--without-gossip",
+        "--without-mingle",
+        *("--loglevel", "WARNING"),
+    ]
+    sys.argv = ["celery", "worker", *arguments]  # Celery shows it in `ps`
+    # What it registered when it was imported is the supervisor's.
+    atexit.register(billiard_util._exit_function)  # type: ignore[attr-defined]
+    context = CLIContext(app=app, no_color=False, workdir=None)
+    # Not by way of the `celery` command, which loads all others, and Flower with them.
+    celery_worker.main(arguments, prog_name="celery worker", obj=context)
 
 
 def _wait_for_database() -> None:
