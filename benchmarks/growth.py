@@ -25,7 +25,7 @@ TABLES = {
     "django_celery_results_taskresult": "task_id",
 }
 #: Jobs in one transaction, and bytes on disk that one takes, with its indexes and the log.
-_STEP, _BYTES = 200_000, 4_000
+_STEP, _BYTES = 200_000, 3_000
 #: At most so many are past their retention.
 MOST_OLD = 1_000_000
 _DAY = 86_400

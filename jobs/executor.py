@@ -193,7 +193,7 @@ def _carry(jobs: Sequence[Claimed], worker: UUID | None) -> list[Done]:
                 _keep(chunk, one, settlement)
     chunk.settle()
     duration = time.monotonic() - claimed_at
-    pace.learn(jobs[0].queue, duration / len(jobs))
+    pace.learn(jobs[0].queue, duration / len(jobs), len(jobs))
     if len(jobs) > 1:
         log.info(
             "jobs_ended", queue=jobs[0].queue, jobs=len(chunk.done), duration=round(duration, 3)

@@ -9,7 +9,7 @@ from threading import Lock
 #: Seconds that the jobs of one claim should take together.
 WORTH = 0.05
 MOST = 100
-#: What a new duration counts against all before.
+#: What the duration of one new job counts against all before.
 _WEIGHT = 0.2
 
 
@@ -25,14 +25,15 @@ class Pace:
         """Return how many jobs to claim."""
         return self._sizes.get(queue, 1)
 
-    def learn(self, queue: str, duration: float) -> None:
+    def learn(self, queue: str, duration: float, jobs: int = 1) -> None:
         """Take the mean duration (seconds) of a claim's jobs into account.
 
         The size of a claim at most doubles each time, and falls at once.
         """
         with self._lock:
             mean = self._means.get(queue, duration)
-            mean = max(duration, mean + _WEIGHT * (duration - mean))
+            weight = 1 - (1 - _WEIGHT) ** jobs
+            mean = max(duration, mean + weight * (duration - mean))
             self._means[queue] = mean
             wanted = int(WORTH / max(mean, WORTH / MOST))
             self._sizes[queue] = max(1, min(wanted, 2 * self._sizes.get(queue, 1), MOST))
