@@ -1,6 +1,8 @@
-"""Enqueueing many jobs at once: every call is checked first, then all rows are copied in.
+"""Enqueueing many jobs at once: all calls become jobs, or, when one does not fit, none.
 
-Rows go in by ``COPY``; their seats follow each other, as if they had been enqueued one by one.
+Calls are checked while the rows of those before them go in by ``COPY``: our process and
+PostgreSQL work at the same time. Their seats follow each other, as if they had been enqueued one by
+one.
 After the commit the queue's bell is rung a few times: the workers that come go on claiming while
 jobs are due, in chunks.
 """
@@ -8,6 +10,7 @@ jobs are due, in chunks.
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
 #: How often the bell is rung for them: each takes one process for a turn, and is passed on.
 BELLS = 64
 _LINES = 1_000
+#: Calls that one COPY takes. The next are asked for in between: they may come from the database.
+_CALLS = 2_000
 
 _JOB_COLUMNS = (
     "id, payload, secrets, seat, gates, task, queue, state, priority, tenant, correlation_id, "
@@ -56,26 +61,37 @@ def enqueue_many(
         if task.definition.unique or options.unique:
             # Each may have a twin, among the others too: they go in one by one.
             return [enqueue(task, call, options).id for call in _listed(task, calls)]
-        sealed = [*_sealed(task, calls)]
-        if not sealed:
-            return []
-        pattern = new_job(task, sealed[0], options, correlation_id=correlation_id)
-        return _copy_in(task, pattern, sealed)
+        rows: _Rows | None = None
+        ids: list[UUID] = []
+        coming = iter(calls)
+        while some := list(islice(coming, _CALLS)):
+            sealed = _sealed(task, some, first=len(ids))
+            if rows is None:
+                one = next(sealed)
+                pattern = new_job(task, one, options, correlation_id=correlation_id)
+                rows, sealed = _Rows(task, pattern), chain([one], sealed)
+            ids += rows.copy_in(sealed)
+        if rows is not None:
+            rows.ring(ids)
+        return ids
 
 
 def _listed(
     task: "JobTask[Any, Any]", calls: Iterable[Mapping[str, Any]]
 ) -> list[Mapping[str, Any]]:
     listed = list(calls)
-    for _ in _sealed(task, listed):
+    for _ in _sealed(task, listed, first=0):
         pass  # all are checked before the first is inserted
     return listed
 
 
-def _sealed(task: "JobTask[Any, Any]", calls: Iterable[Mapping[str, Any]]) -> Iterator[Sealed]:
+def _sealed(
+    task: "JobTask[Any, Any]", calls: Iterable[Mapping[str, Any]], *, first: int
+) -> Iterator[Sealed]:
+    """Check calls, the first of which has this place among all."""
     name, model = task.definition.name, task.definition.arguments
     given: Iterable[Any] = calls  # not every caller's types are checked
-    for place, call in enumerate(given):
+    for place, call in enumerate(given, start=first):
         if not isinstance(call, Mapping):
             kind = type(call).__name__
             raise InvalidPayload(name, {str(place): f"expected arguments by name, not {kind}"})
@@ -86,61 +102,82 @@ def _sealed(task: "JobTask[Any, Any]", calls: Iterable[Mapping[str, Any]]) -> It
             raise type(error)(name, problems) from None
 
 
-def _copy_in(task: "JobTask[Any, Any]", pattern: NewJob, sealed: list[Sealed]) -> list[UUID]:
-    rings = not breaker.is_open
-    ((now, at, expires_at, due, seat),) = fetch(
-        f"""
-        SELECT now(), at, COALESCE(expires_at, now() + make_interval(secs => %s::float8)),
-               at <= now(), CASE WHEN at <= now() THEN {next_seat("r")} ELSE 0 END
-        FROM (SELECT COALESCE(%s::timestamptz, now() + make_interval(secs => %s::float8)) AS at,
-                     %s::timestamptz AS expires_at, %s::text AS queue, %s::smallint AS priority,
-                     %s::text AS tenant) AS r
-        """,
-        [
-            pattern.expires_in, pattern.run_at, pattern.delay, pattern.expires_at, pattern.queue,
-            pattern.priority, pattern.tenant,
-        ],
-    )  # fmt: skip
-    state = State.SCHEDULED if not due else State.QUEUED if rings else State.AVAILABLE
-    published = now if state == State.QUEUED else None
-    rest = _line(
-        pattern.task, pattern.queue, state, pattern.priority, pattern.tenant,
-        pattern.correlation_id, pattern.enqueued_by, 0, 0, 0, pattern.max_attempts,
-        pattern.timeout, at, expires_at, now, int(published is not None), published, "", "", "",
-        "", False,
-    )  # fmt: skip
-    ids = [uuid_utils.compat.uuid7() for _ in sealed]
-    step = 1 if due else 0
-    limited = gates_on(task.definition, pattern.queue)
+class _Rows:
+    """The rows of one bulk, all like the ``pattern`` but for their arguments."""
 
-    def job_lines() -> Iterator[str]:
-        for place, (id_, one) in enumerate(zip(ids, sealed, strict=True)):
-            secrets = None if one.secrets is None else f"\\x{one.secrets.hex()}"
-            gates = limited(pattern.tenant, one) if limited else None
-            own = _line(
-                id_,
-                json.dumps(one.payload),
-                secrets,
-                seat + place * step,
-                json.dumps(gates) if gates else None,
-            )
-            yield f"{own}\t{rest}\n"
+    def __init__(self, task: "JobTask[Any, Any]", pattern: NewJob) -> None:
+        rings = not breaker.is_open
+        ((now, at, expires_at, due, seat),) = fetch(
+            _BEGINNING,
+            [
+                pattern.expires_in, pattern.run_at, pattern.delay, pattern.expires_at,
+                pattern.queue, pattern.priority, pattern.tenant,
+            ],
+        )  # fmt: skip
+        self._pattern = pattern
+        self._state = State.SCHEDULED if not due else State.QUEUED if rings else State.AVAILABLE
+        published = now if self._state == State.QUEUED else None
+        self._rest = _line(
+            pattern.task, pattern.queue, self._state, pattern.priority, pattern.tenant,
+            pattern.correlation_id, pattern.enqueued_by, 0, 0, 0, pattern.max_attempts,
+            pattern.timeout, at, expires_at, now, int(published is not None), published, "", "",
+            "", "", False,
+        )  # fmt: skip
+        self._entry = _line(
+            now, pattern.enqueued_by, "job.enqueued", "job", pattern.tenant, pattern.correlation_id
+        )
+        self._seat, self._step = seat, 1 if due else 0
+        self._limited = gates_on(task.definition, pattern.queue)
+        self._problem: InvalidPayload | None = None
 
-    entry = _line(
-        now, pattern.enqueued_by, "job.enqueued", "job", pattern.tenant, pattern.correlation_id
-    )
-    _copy(f"COPY jobs_job ({_JOB_COLUMNS}) FROM STDIN", job_lines())
-    _copy(
-        f"COPY jobs_auditentry ({_AUDIT_COLUMNS}) FROM STDIN",
-        (f"{id_}\t{entry}\n" for id_ in ids),
-    )
-    for id_ in ids[:BELLS]:
-        message = (id_, pattern.task, pattern.queue, 1)
-        if state == State.QUEUED:
-            publish_after_commit(message)
-    if state == State.AVAILABLE:
-        degraded.run_after_commit([(id_, pattern.task, pattern.queue, 1) for id_ in ids])
-    return ids
+    def copy_in(self, sealed: Iterator[Sealed]) -> list[UUID]:
+        """Copy these in, with their audit entries; returns their ids."""
+        ids: list[UUID] = []
+        _copy(f"COPY jobs_job ({_JOB_COLUMNS}) FROM STDIN", self._lines(sealed, ids))
+        if self._problem is not None:
+            raise self._problem  # here, so that PostgreSQL's log has nothing of it
+        _copy(
+            f"COPY jobs_auditentry ({_AUDIT_COLUMNS}) FROM STDIN",
+            (f"{id_}\t{self._entry}\n" for id_ in ids),
+        )
+        return ids
+
+    def _lines(self, sealed: Iterator[Sealed], ids: list[UUID]) -> Iterator[str]:
+        try:
+            for one in sealed:
+                id_ = uuid_utils.compat.uuid7()
+                ids.append(id_)
+                secrets = None if one.secrets is None else f"\\x{one.secrets.hex()}"
+                gates = self._limited(self._pattern.tenant, one) if self._limited else None
+                own = _line(
+                    id_,
+                    json.dumps(one.payload),
+                    secrets,
+                    self._seat,
+                    json.dumps(gates) if gates else None,
+                )
+                self._seat += self._step
+                yield f"{own}\t{self._rest}\n"
+        except InvalidPayload as error:
+            self._problem = error
+
+    def ring(self, ids: list[UUID]) -> None:
+        """Ring for some of them after the commit, or run them here when their queue says so."""
+        messages = [(id_, self._pattern.task, self._pattern.queue, 1) for id_ in ids]
+        if self._state == State.QUEUED:
+            for message in messages[:BELLS]:
+                publish_after_commit(message)
+        if self._state == State.AVAILABLE:
+            degraded.run_after_commit(messages)
+
+
+_BEGINNING = f"""
+    SELECT now(), at, COALESCE(expires_at, now() + make_interval(secs => %s::float8)),
+           at <= now(), CASE WHEN at <= now() THEN {next_seat("r")} ELSE 0 END
+    FROM (SELECT COALESCE(%s::timestamptz, now() + make_interval(secs => %s::float8)) AS at,
+                 %s::timestamptz AS expires_at, %s::text AS queue, %s::smallint AS priority,
+                 %s::text AS tenant) AS r
+"""
 
 
 def _copy(statement: str, lines: Iterator[str]) -> None:

@@ -79,6 +79,28 @@ def test_one_bad_call_among_many_is_named_by_its_place_and_nothing_is_inserted()
     assert not AuditEntry.objects.exists()
 
 
+def test_a_bad_call_behind_thousands_that_went_in_takes_them_back_and_the_caller_s_work_stays() -> (
+    None
+):
+    kept = probe.enqueue(label="before")
+    calls = ({"label": 7 if number == 2_300 else "x"} for number in range(2_500))
+    with transaction.atomic():
+        with pytest.raises(InvalidPayload) as refused:
+            probe.enqueue_many(calls)
+        assert Job.objects.get() == kept
+    assert list(refused.value.problems) == ["2300.label"]
+    assert AuditEntry.objects.count() == 1
+
+
+def test_calls_may_ask_the_database_while_others_go_in() -> None:
+    calls = ({"label": str(Job.objects.count())} for _ in range(2_001))
+    probe.enqueue_many(calls)
+    told = set(Job.objects.values_list("payload__label", flat=True))
+    assert told == {"0", "2000"}
+    seats = Job.objects.order_by("id").values_list("seat", flat=True)
+    assert list(seats) == list(range(2_001))
+
+
 def _taking_text() -> JobTask[..., Any]:
     @job_task(name="tests.text", queue=QUEUE)
     def text(*, label: str) -> None:

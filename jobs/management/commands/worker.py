@@ -91,6 +91,23 @@ class Command(BaseCommand):
             "--concurrency", type=int, help="jobs at a time, instead of what the queues declare"
         )
 
+    def check(self, *args: Any, **options: Any) -> None:
+        """Run the system checks in a process of their own: they load every page of the site."""
+        pid = os.fork()
+        if not pid:
+            code = 1
+            try:
+                super().check(*args, **options)
+                code = 0
+            except CommandError as error:  # SystemCheckError is one
+                self.stderr.write(str(error))
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(code)
+        if os.waitpid(pid, 0)[1]:
+            raise CommandError("The worker was not started: mend what the checks found.")
+
     def handle(self, *args: Any, **options: Any) -> None:
         """Run until told to stop."""
         queues = self._queues(options["queues"], all_of_them=options["all"])
