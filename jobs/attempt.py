@@ -109,7 +109,6 @@ def run_together(
             _mend_connection(error)
             return None
         ended = time.monotonic()
-        log.info("jobs_ended", outcome=Move.SUCCEEDED.value, duration=round(ended - began, 3))
         if task.definition.atomic:
             return settlements
         for one in settlements:

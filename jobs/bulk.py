@@ -1,9 +1,8 @@
 """Enqueueing many jobs at once: all calls become jobs, or, when one does not fit, none.
 
 Calls are checked while the rows of those before them go in by ``COPY``: our process and
-PostgreSQL work at the same time. Their seats follow each other, as if they had been enqueued one by
-one.
-After the commit the queue's bell is rung a few times: the workers that come go on claiming while
+PostgreSQL work at the same time. Their seats follow each other, as if they came one by one. After
+the commit the queue's bell is rung a few times: the workers that come go on claiming while
 jobs are due, in chunks.
 """
 

@@ -493,30 +493,38 @@ class RateCount(models.Model):
         return f"{self.gate} {self.slice_at:%H:%M:%S}: {self.passed}"
 
 
-class Rollup(models.Model):
-    """What ended in one minute, of one kind: see :mod:`jobs.rollups`."""
+class _Ended(models.Model):
+    """How many jobs or attempts of one kind ended, and how long they took."""
 
-    pk = models.CompositePrimaryKey(
-        "minute", "queue", "task", "tenant", "outcome", "state", "error_type", "shard"
-    )
-    minute = models.DateTimeField()
     queue = models.CharField(max_length=64)
     task = models.CharField(max_length=200)
-    tenant = models.CharField(max_length=64)
     #: That of the attempts; empty: the jobs ended without one.
     outcome = models.CharField(max_length=16, choices=Attempt.Outcome.choices, blank=True)
     #: What became of the jobs.
     state = models.CharField(max_length=16, choices=State.choices)
     #: Of attempts that failed or crashed.
     error_type = models.CharField(max_length=200, blank=True)
-    #: The session that counted it; 0: all of them, when the minute is over.
-    shard = models.IntegerField()
-    count = models.IntegerField()
     wait_seconds = models.FloatField()
     run_seconds = models.FloatField()
     #: How many fell into each bucket of ``rollups.BOUNDS``: see ``rollups.DIGITS``.
     wait_histogram = models.DecimalField(max_digits=rollups.DIGITS, decimal_places=0)
     run_histogram = models.DecimalField(max_digits=rollups.DIGITS, decimal_places=0)
+
+    class Meta:
+        abstract = True
+
+
+class Rollup(_Ended):
+    """What ended in one minute, of one kind: see :mod:`jobs.rollups`."""
+
+    pk = models.CompositePrimaryKey(
+        "minute", "queue", "task", "tenant", "outcome", "state", "error_type", "shard"
+    )
+    minute = models.DateTimeField()
+    tenant = models.CharField(max_length=64)
+    #: The session that counted it; 0: all of them, when the minute is over.
+    shard = models.IntegerField()
+    count = models.IntegerField()
 
     class Meta:
         indexes: ClassVar = [
@@ -528,20 +536,11 @@ class Rollup(models.Model):
         return f"{self.minute:%Y-%m-%d %H:%M} {self.queue} {self.task}: {self.count}"
 
 
-class RollupTotal(models.Model):
+class RollupTotal(_Ended):
     """What ended since ever, of one kind, but for the shards that are not merged yet."""
 
     pk = models.CompositePrimaryKey("queue", "task", "outcome", "state", "error_type")
-    queue = models.CharField(max_length=64)
-    task = models.CharField(max_length=200)
-    outcome = models.CharField(max_length=16, choices=Attempt.Outcome.choices, blank=True)
-    state = models.CharField(max_length=16, choices=State.choices)
-    error_type = models.CharField(max_length=200, blank=True)
     count = models.BigIntegerField()
-    wait_seconds = models.FloatField()
-    run_seconds = models.FloatField()
-    wait_histogram = models.DecimalField(max_digits=rollups.DIGITS, decimal_places=0)
-    run_histogram = models.DecimalField(max_digits=rollups.DIGITS, decimal_places=0)
 
     def __str__(self) -> str:
         return f"{self.queue} {self.task}: {self.count}"
