@@ -5,7 +5,7 @@ import hashlib
 import json
 import uuid
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +73,10 @@ def test_old_entries_go_to_a_file_with_every_field_and_young_ones_stay() -> None
     assert archive.archive() == 1
     row = AuditArchive.objects.get()
     (told,) = lines(row)
+    # PostgreSQL leaves out the last zeros of a fraction of a second, Python does not.
+    assert datetime.fromisoformat(told.pop("at")) == old.at
     assert told == {
-        "id": old.id, "at": old.at.isoformat(), "actor": "user:ann", "action": "tests.looked",
+        "id": old.id, "actor": "user:ann", "action": "tests.looked",
         "subject_type": "test", "subject_id": "7", "tenant": "acme",
         "correlation_id": "request-7", "detail": detail,
     }  # fmt: skip
