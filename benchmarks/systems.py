@@ -83,6 +83,19 @@ def _two(module: str, name: str, option: str) -> Configuration:
     return Configuration(name=name, workers=(command, command))
 
 
+#: By an index each: with millions of finished jobs behind them, a look at all rows takes seconds,
+#: which would count as time that the drain took.
+_OURS_LEFT = """
+    SELECT count(*) FROM (
+        (SELECT 1 FROM jobs_job WHERE state = 'scheduled' ORDER BY scheduled_at LIMIT 1)
+        UNION ALL
+        (SELECT 1 FROM jobs_job WHERE state IN ('available', 'queued')
+         ORDER BY queue, priority, tenant, seat LIMIT 1)
+        UNION ALL
+        (SELECT 1 FROM jobs_job WHERE state = 'running' ORDER BY worker LIMIT 1)
+    ) AS unfinished
+"""
+
 OURS = System(
     name="ours",
     title="This project",
@@ -97,12 +110,7 @@ OURS = System(
             workers=(("manage.py", "worker", "inventory", "--concurrency", "2"),),
         ),
     ),
-    left="""
-        SELECT count(*) FROM (
-            SELECT 1 FROM jobs_job
-            WHERE state IN ('scheduled', 'available', 'queued', 'running') LIMIT 1
-        ) AS unfinished
-    """,
+    left=_OURS_LEFT,
     with_row=True,
     many=4,
     many_in_bulk=15,

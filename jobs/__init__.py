@@ -1,7 +1,7 @@
 """The engine: durable jobs, carried by Celery. It knows no domain.
 
 What writers of tasks need is imported from here: ``job_task``, ``current_job``, ``Step``,
-``Priority``. The names are looked up when used, since models cannot be imported before Django's
+``Priority``, ``ScheduledDate``. The names are looked up when used, since models cannot be imported before Django's
 apps are ready.
 """
 
@@ -13,14 +13,16 @@ if TYPE_CHECKING:
     from jobs.definition import Step
     from jobs.models import Job, Priority
     from jobs.running import current_job
+    from jobs.scheduled_date import ScheduledDate
     from jobs.task import job_task
 
-__all__ = ["FailedJob", "Job", "Priority", "Step", "current_job", "job_task"]
+__all__ = ["FailedJob", "Job", "Priority", "ScheduledDate", "Step", "current_job", "job_task"]
 
 _HOME = {
     "FailedJob": "jobs.canvas_tasks",
     "Job": "jobs.models",
     "Priority": "jobs.models",
+    "ScheduledDate": "jobs.scheduled_date",
     "Step": "jobs.definition",
     "current_job": "jobs.running",
     "job_task": "jobs.task",
