@@ -105,6 +105,12 @@ class Environment(BaseModel):
     jobs_stager_seconds: Annotated[float, Field(gt=0, le=60)] = 0.5
     #: Seconds after which a queue without a message in Redis is rung again: they are lost.
     jobs_republish_seconds: Annotated[float, Field(gt=0, le=3600)] = 10.0
+    #: Seconds between two looks of a beat for schedules that were changed.
+    jobs_beat_seconds: Annotated[float, Field(gt=0, le=60)] = 1.0
+    #: Whether each queue is probed once a minute, from its schedule to its workers.
+    jobs_canary: bool = True
+    #: Days that it is told what became of each instant of a schedule.
+    jobs_keep_firings_days: Days = 90.0
     #: Multiplies every wait before a retry: below 1 for tests and demonstrations.
     jobs_backoff_scale: Annotated[float, Field(gt=0, le=10)] = 1.0
     #: Seconds a stopping worker may take to finish the jobs it runs; then it gives them back.

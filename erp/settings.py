@@ -164,6 +164,9 @@ JOBS = {
     "KEEP_DEAD": timedelta(days=ENVIRONMENT.jobs_keep_dead_days),
     "KEEP_EFFECTS": timedelta(days=ENVIRONMENT.jobs_keep_effects_days),
     "KEEP_ROLLUPS": timedelta(days=ENVIRONMENT.jobs_keep_rollup_days),
+    "KEEP_FIRINGS": timedelta(days=ENVIRONMENT.jobs_keep_firings_days),
+    "BEAT_INTERVAL": timedelta(seconds=ENVIRONMENT.jobs_beat_seconds),
+    "CANARY": ENVIRONMENT.jobs_canary,
     "AUDIT_KEEP": timedelta(days=ENVIRONMENT.jobs_audit_keep_days),
 }
 

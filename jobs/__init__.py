@@ -1,8 +1,8 @@
 """The engine: durable jobs, carried by Celery. It knows no domain.
 
 What writers of tasks need is imported from here: ``job_task``, ``current_job``, ``Step``,
-``Priority``, ``ScheduledDate``. The names are looked up when used, since models cannot be imported before Django's
-apps are ready.
+``Priority``, ``ScheduledDate``. The names are looked up when used, since models cannot be imported
+before Django's apps are ready.
 """
 
 from importlib import import_module

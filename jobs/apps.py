@@ -13,7 +13,7 @@ class JobsConfig(AppConfig):
     verbose_name = "Jobs"
 
     def ready(self) -> None:
-        """Set logging up, register checks, teach Celery's canvas, and find every app's tasks."""
+        """Set logging up, register checks, teach Celery's canvas; find all tasks and schedules."""
         from jobs import checks, events, sessions, telemetry  # noqa: F401 - registers them
         from jobs.canvas import teach_celery
 
@@ -22,3 +22,6 @@ class JobsConfig(AppConfig):
         celeryd_init.connect(events.remember_node, dispatch_uid="jobs.events.remember_node")
         teach_celery()
         autodiscover_modules("tasks")
+        from jobs.schedules import own  # noqa: F401 - declares them
+
+        autodiscover_modules("schedules")

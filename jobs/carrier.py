@@ -80,8 +80,7 @@ def celery_settings(broker_url: str) -> dict[str, Any]:
         "worker_hijack_root_logger": False,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_proc_alive_timeout": 30,
-        "beat_scheduler": "django_celery_beat.schedulers:DatabaseScheduler",
-        "beat_sync_every": 1,
+        "beat_scheduler": "jobs.schedules.celery_beat:DurableScheduler",
         "timezone": "UTC",
         "enable_utc": True,
         # Celery's Django fix-up would close the connection around every job; the executor checks

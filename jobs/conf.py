@@ -31,6 +31,12 @@ class JobsSettings:
     LEASE: timedelta = timedelta(seconds=30)
     #: Between two looks of the stager for due jobs.
     STAGER_INTERVAL: timedelta = timedelta(seconds=0.5)
+    #: Between two looks of a beat for schedules that were changed.
+    BEAT_INTERVAL: timedelta = timedelta(seconds=1)
+    #: Whether each queue is probed once a minute.
+    CANARY: bool = True
+    #: What became of each instant of a schedule is kept for this long.
+    KEEP_FIRINGS: timedelta = timedelta(days=90)
     #: A queue without a message in Redis, whose first job was published so long ago, is rung again.
     REPUBLISH_AFTER: timedelta = timedelta(seconds=10)
     #: A class of priority whose first job waits for this long counts as the class above.

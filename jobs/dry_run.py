@@ -5,9 +5,22 @@ enqueue are told of, and tried too when they are ``atomic``; an e-mail, or a PDF
 Code that reaches people by other ways than jobs says so with :func:`tell`.
 """
 
+from collections import deque
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from django.db import transaction
+
+from jobs.errors import JobsError, NotPossible
+
+if TYPE_CHECKING:
+    from jobs.models import Job
+    from jobs.task import JobTask
+
+#: Jobs that one dry run tries; it only tells of those beyond.
+MOST_TRIED = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,3 +49,100 @@ def tell(what: str, *, tenant: str = "", to: str = "", **detail: Any) -> None:
     """Tell of something that would happen; outside of a dry run, do nothing."""
     if (told := _told.get()) is not None:
         told.append(Told(what=what, tenant=tenant, to=to, detail=detail))
+
+
+def try_out(
+    task: "JobTask[Any, Any]", arguments: Mapping[str, Any], *, tenant: str = ""
+) -> list[Told]:
+    """Run the task and what it enqueues, undo it all, and return what would have happened.
+
+    The first line is the task itself, with its result; a job that it enqueued and that failed has
+    its ``error``. Locks are held until it is undone, as by the task itself.
+
+    Raises:
+        InvalidPayload: an argument does not fit.
+        NotPossible: the task acts outside the database, where nothing can be undone.
+        Exception: what the body raises.
+    """
+    import uuid_utils.compat
+
+    from jobs import payload
+    from jobs.context import job_context
+
+    definition = task.definition
+    if not definition.atomic:
+        raise NotPossible(
+            f"{definition.name} acts outside the database, where nothing can be undone: only "
+            "atomic tasks have a dry run."
+        )
+    checked = payload.check(definition.arguments, definition.name, arguments)
+    sealed = payload.seal(definition.name, checked)
+    correlation_id = f"dry-run-{uuid_utils.compat.uuid7().hex}"
+    told: list[Told] = []
+    token = _told.set(told)
+    try:
+        with transaction.atomic(), job_context(correlation_id=correlation_id, tenant=tenant):
+            try:
+                result = _run(task, sealed.payload, sealed.secrets)
+                told.insert(0, _line(definition.name, tenant, sealed.payload, result=result))
+                _try_enqueued(correlation_id, told)
+            finally:
+                transaction.set_rollback(True)
+    finally:
+        _told.reset(token)
+    return told
+
+
+def _run(task: "JobTask[Any, Any]", arguments: dict[str, Any], secrets: bytes | None) -> Any:
+    from jobs import payload
+
+    values, _ = payload.unseal(task.definition.arguments, task.name, arguments, secrets)
+    return payload.jsonable(task.run(**values))
+
+
+def _try_enqueued(correlation_id: str, told: list[Told]) -> None:
+    """Try the jobs that were enqueued on the way, and those that these enqueue."""
+    from jobs.models import Job
+
+    known: set[Any] = set()
+    waiting: deque[Job] = deque()
+
+    def look() -> None:
+        found = Job.objects.filter(Job.correlated_with(correlation_id)).exclude(id__in=known)
+        for job in found.order_by("id"):
+            known.add(job.id)
+            waiting.append(job)
+
+    look()
+    for _ in range(MOST_TRIED):
+        if not waiting:
+            return
+        told.append(_tried(waiting.popleft()))
+        look()
+    told += [_line(job.task, job.tenant, job.payload) for job in waiting]
+
+
+def _tried(job: "Job") -> Told:
+    from jobs.context import job_context
+    from jobs.task import get_task
+
+    task = get_task(job.task)
+    if not task.definition.atomic:
+        return _line(job.task, job.tenant, job.payload)
+    try:
+        with transaction.atomic(), job_context(tenant=job.tenant):
+            result = _run(task, job.payload, bytes(job.secrets) if job.secrets else None)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the job would fail with it
+        text = str(error) if isinstance(error, JobsError) else f"{type(error).__name__}: {error}"
+        return _line(job.task, job.tenant, job.payload, error=text)
+    return _line(job.task, job.tenant, job.payload, result=result)
+
+
+def _line(task: str, tenant: str, payload: dict[str, Any], **more: Any) -> Told:
+    to = payload.get("to")
+    return Told(
+        what=task,
+        tenant=tenant,
+        to=to if isinstance(to, str) else "",
+        detail={**payload, **{name: value for name, value in more.items() if value is not None}},
+    )

@@ -7,6 +7,7 @@ whatever goes wrong with the message, the stager publishes another.
 import base64
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -85,6 +86,42 @@ def replay(job: Job, payload: payloads.Sealed) -> Job:
         correlation_id=job.correlation_id,
         replay_of=job.id,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A job that could be made, and is not made yet."""
+
+    new: NewJob
+    sealed: payloads.Sealed
+
+
+def prepare(task: "AnyTask", arguments: Mapping[str, Any], options: Options) -> Prepared:
+    """Check a call as :func:`enqueue` does, and insert nothing; what follows jobs is not for it."""
+    definition = task.definition
+    checked = payloads.check(definition.arguments, definition.name, arguments)
+    sealed = payloads.seal(definition.name, checked)
+    return Prepared(new=new_job(task, sealed, options), sealed=sealed)
+
+
+def insert_prepared(prepared: Sequence[Prepared]) -> dict[str, str]:
+    """Insert the jobs in the caller's transaction; returns those that have a twin, with its id.
+
+    All that are not unique go in by one statement.
+    """
+    twins = {}
+    alone = {one.new.id: one.sealed for one in prepared if not one.new.unique_key}
+    new = [one.new for one in prepared if one.new.id in alone]
+    if new:
+        by_id = {one.id: one for one in new}
+        for row in transitions.insert(new, broker_is_up=not breaker.is_open):
+            _inserted(by_id[str(row.id)], row, alone[str(row.id)])
+    for one in prepared:
+        if one.new.unique_key:
+            job = _insert_unless_twin(one.new, one.sealed)
+            if job.is_twin:
+                twins[one.new.id] = str(job.id)
+    return twins
 
 
 def _insert(

@@ -694,3 +694,9 @@ class ApiToken(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+from jobs.schedules.models import Beat as Beat  # noqa: E402 - they stand beside Celery's own tables
+from jobs.schedules.models import Canary as Canary  # noqa: E402
+from jobs.schedules.models import Firing as Firing  # noqa: E402
+from jobs.schedules.models import Schedule as Schedule  # noqa: E402

@@ -16,6 +16,7 @@ from jobs.errors import PermanentError
 from jobs.maintenance import archive, housekeeping, pruner
 from jobs.models import Priority, ProbeRun
 from jobs.running import current_job
+from jobs.schedules import canaries
 from jobs.task import job_task
 
 Text = Annotated[str, MinLen(1), MaxLen(200)]
@@ -61,6 +62,12 @@ def probe(
         finished_at=Now(),
     )
     return "x" * payload_bytes or None
+
+
+@job_task(name="jobs.canary", queue="maintenance", attempts=1, atomic=True)
+def canary(*, queue: Text) -> None:
+    """Prove that a queue is served: by a schedule, through Redis, by a worker, to its end."""
+    canaries.came_through(queue)
 
 
 @job_task(name="jobs.prune", queue="maintenance", priority=Priority.LOW, unique=Unique())

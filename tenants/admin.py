@@ -51,7 +51,15 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg] # takes 
 class TenantAdmin(ModelAdmin):
     """Companies. A slug is the key of a company's jobs, so it is given once and never changed."""
 
-    list_display: ClassVar = ["name", "slug", "timezone", "currency", "locale", "is_active"]
+    list_display: ClassVar = [
+        "name",
+        "slug",
+        "timezone",
+        "country",
+        "currency",
+        "locale",
+        "is_active",
+    ]
     list_filter: ClassVar = ["is_active", "timezone", "currency"]
     search_fields: ClassVar = ["name", "slug"]
     readonly_fields: ClassVar = ["created_at"]

@@ -9,6 +9,8 @@ from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 
+from jobs.schedules.calendars import UnknownCountry, check_country
+
 
 def validate_timezone(value: str) -> None:
     """Accept an IANA zone name, such as ``Europe/Berlin``; raises ``ValidationError``."""
@@ -38,6 +40,14 @@ def validate_locale(value: str) -> None:
         ) from None
 
 
+def validate_country(value: str) -> None:
+    """Accept a country that has a calendar, such as ``DE`` or ``DE-BY``."""
+    try:
+        check_country(value)
+    except UnknownCountry as error:
+        raise ValidationError(str(error), code="country") from None
+
+
 class User(AbstractUser):
     """A person who can log in. Staff may use the admin; members belong to tenants."""
 
@@ -59,6 +69,14 @@ class Tenant(models.Model):
     timezone = models.CharField(max_length=64, default="UTC", validators=[validate_timezone])
     currency = models.CharField(max_length=3, default="EUR", validators=[validate_currency])
     locale = models.CharField(max_length=16, default="en_GB", validators=[validate_locale])
+    country = models.CharField(
+        max_length=10,
+        blank=True,
+        default="",
+        validators=[validate_country],
+        help_text="Whose public holidays count: ISO 3166-1, perhaps with a part, such as DE or "
+        "DE-BY. Empty: the country of the locale.",
+    )
     #: Printed on documents.
     address = models.TextField(blank=True, default="")
     is_active = models.BooleanField(default=True)
@@ -75,6 +93,11 @@ class Tenant(models.Model):
     def zone(self) -> zoneinfo.ZoneInfo:
         """The tenant's time zone: its days begin and end here."""
         return zoneinfo.ZoneInfo(self.timezone)
+
+    @property
+    def calendar(self) -> str:
+        """The country whose business days are the tenant's; empty when nobody knows."""
+        return self.country or Locale.parse(self.locale).territory or ""
 
 
 class Role(models.TextChoices):

@@ -6,6 +6,7 @@ from datetime import date, datetime
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from jobs.schedules.declare import Place
 from tenants.errors import UnknownTenant
 from tenants.models import Member, Role, Tenant, User
 
@@ -32,6 +33,22 @@ def zones_in_use() -> list[str]:
     """Return the IANA time zones of the companies at work, sorted."""
     zones = active_tenants().order_by("timezone").values_list("timezone", flat=True)
     return list(zones.distinct())
+
+
+def places_in_use() -> list[Place]:
+    """Return where the companies at work are: their zones and countries."""
+    tenants = active_tenants().order_by().only("timezone", "country", "locale").distinct()
+    return sorted({_place(tenant) for tenant in tenants})
+
+
+def place_of(slug: str) -> Place | None:
+    """Return where a company is; None: there is none of this slug."""
+    tenant = Tenant.objects.filter(slug=slug).first()
+    return _place(tenant) if tenant else None
+
+
+def _place(tenant: Tenant) -> Place:
+    return Place(zone=tenant.timezone, country=tenant.calendar)
 
 
 def local_date(tenant: Tenant, at: datetime | None = None) -> date:

@@ -1,10 +1,10 @@
 """The pruner deletes what is past its retention: finished jobs, and what the engine leaves behind.
 
 Options: ``KEEP_SUCCEEDED``, ``KEEP_CANCELLED``, ``KEEP_DEAD``, ``RETENTION`` of single queues,
-``KEEP_EFFECTS``, ``KEEP_ROLLUPS`` (see :mod:`jobs.conf`). It goes in batches of ``BATCH`` rows,
-each a short transaction that waits for nobody; any number of runs may be cut off or go on side by
-side. Emits the log event ``pruned`` and the audit entry ``jobs.pruned``, both with the number of
-rows by kind.
+``KEEP_EFFECTS``, ``KEEP_ROLLUPS``, ``KEEP_FIRINGS`` (see :mod:`jobs.conf`). It goes in batches of
+``BATCH`` rows, each a short transaction that waits for nobody; any number of runs may be cut off or
+go on side by side. Emits the log event ``pruned`` and the audit entry ``jobs.pruned``, both with
+the number of rows by kind.
 """
 
 from collections import Counter
@@ -123,6 +123,15 @@ def _rollups() -> Leftover:
     )
 
 
+def _firings() -> Leftover:
+    return Leftover(
+        name="firings",
+        table="jobs_firing",
+        keep=jobs_settings().KEEP_FIRINGS,
+        condition="t.fired_at < now() - %(keep)s",
+    )
+
+
 #: About how much there is to do, for the progress: two looks at the index jobs_job_finished.
 _EXPECTED = """
     SELECT (SELECT count(*) FROM jobs_job
@@ -153,7 +162,7 @@ def prune(*, budget: timedelta = BUDGET, batch: int = BATCH) -> dict[str, int]:
 def _sweeps(batch: int) -> Iterator[tuple[str, Iterator[int]]]:
     for kind in _kinds():
         yield f"{kind.state} jobs", delete_finished(kind, batch)
-    for leftover in (_effects(), _rollups(), *_LEFTOVERS):
+    for leftover in (_effects(), _rollups(), _firings(), *_LEFTOVERS):
         yield leftover.name, _delete(leftover, batch)
 
 

@@ -4,12 +4,12 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from erp.schedules import SCHEDULES
 from jobs.api.urls import api
 from jobs.definition import Definition
 from jobs.limits import Limit, described, name_of
 from jobs.models import Priority
 from jobs.queues import QUEUES
+from jobs.schedules.declare import Per, declared
 from jobs.states import FINAL, TRANSITIONS, WAITING, State
 from jobs.task import registry
 from scripts.reference.markdown import duration, table
@@ -83,11 +83,18 @@ def limits() -> str:
 
 def schedules() -> str:
     """Return the table of the schedules."""
+    where = {Per.ZONE: "each zone in use", Per.SERVICE: "UTC", Per.QUEUE: "UTC, for each queue"}
     return table(
-        ["schedule", "task", "every day at"],
+        ["schedule", "cron", "where", "task", "what it does"],
         (
-            [f"`{item.name}`", f"`{item.task}`", f"{item.at:%H:%M}{' UTC' if item.in_utc else ''}"]
-            for item in SCHEDULES
+            [
+                f"`{item.name}`",
+                f"`{item.cron}`",
+                where[item.per],
+                f"`{item.task}`",
+                item.description,
+            ]
+            for item in declared().values()
         ),
     )
 

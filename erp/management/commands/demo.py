@@ -25,7 +25,7 @@ from erp.demo import flow
 from erp.demo.report import make_report, print_report
 from erp.demo.sample import COMPANIES
 from erp.environment import kept_secret
-from erp.schedules import sync_schedules
+from jobs.schedules.sync import sync_schedules
 from erp.stack import StackRuns, only_one
 from jobs.child_process import Child, KeptChild
 from tenants.models import Tenant

@@ -1,0 +1,326 @@
+"""The scheduler: fires what is due. Any number of processes may run it, without knowing another.
+
+Each takes rows that are due (``SKIP LOCKED``: another's are passed by), decides, and writes
+firings, jobs and next instants in one transaction. Killed before the commit, it has done nothing,
+and another does it; killed after, the jobs are committed, and the stager publishes them. A firing
+is unique by schedule and instant, so nothing is ever fired twice. Whoever freezes inside a
+transaction loses it after :data:`FROZEN_AFTER`, so that the others can go on.
+
+Emits the log events ``schedule_fired``, ``schedule_missed``, ``schedule_overlapped``,
+``schedule_failed`` and ``schedule_unplannable``.
+"""
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import structlog
+from django.db import DatabaseError, connection, transaction
+
+from jobs.enqueue import Prepared, insert_prepared
+from jobs.errors import JobsError
+from jobs.models import Job, Schedule
+from jobs.schedules import firing
+from jobs.schedules.models import Outcome, Overlap
+from jobs.schedules.plan import RELATED, rules_of, timing_of
+from jobs.schedules.rules import Decision, Fire, decide
+from jobs.schedules.timing import Timing
+from jobs.sql import fetch
+from jobs.states import UNFINISHED
+
+log = structlog.get_logger(__name__)
+
+#: Schedules seen to in one transaction.
+BATCH = 100
+#: A transaction of a scheduler that does nothing for so long is ended by PostgreSQL.
+FROZEN_AFTER = timedelta(seconds=5)
+
+_NEXT = """
+    SELECT wake_at, clock_timestamp() FROM jobs_schedule
+    WHERE wake_at IS NOT NULL ORDER BY wake_at LIMIT 1
+"""
+
+
+@dataclass(kw_only=True)
+class Ticked:
+    """What a look did."""
+
+    #: Jobs enqueued.
+    fired: int = 0
+    #: Instants passed by.
+    passed: int = 0
+    #: Until something is due, by PostgreSQL's clock; None: nothing ever is.
+    wait: timedelta | None = None
+
+
+@dataclass(kw_only=True)
+class _Batch:
+    """Schedules that are seen to together, and what will be written."""
+
+    now: datetime
+    #: Schedules whose last job is unfinished.
+    busy: set[int]
+    firings: list[dict[str, Any]] = field(default_factory=list)
+    #: The jobs of firings, by their ids.
+    jobs: dict[str, Prepared] = field(default_factory=dict)
+    plans: list[dict[str, Any]] = field(default_factory=list)
+
+
+def tick(now: datetime | None = None) -> Ticked:
+    """See to everything that is due at ``now`` (PostgreSQL's clock, when None).
+
+    Raises:
+        django.db.DatabaseError: the database is not there. One schedule that cannot be written is
+            logged, and keeps no other from being seen to.
+    """
+    done = Ticked()
+    size = BATCH
+    failed: set[int] = set()
+    while True:
+        wake_at, at = _next(now)
+        if wake_at is None or wake_at > at:
+            done.wait = None if wake_at is None else wake_at - at
+            return done
+        taken: list[Schedule] = []
+        try:
+            _see_to_some(at, size, failed, taken, done)
+        except DatabaseError as error:
+            if not taken or not connection.is_usable():
+                raise
+            if len(taken) == 1:
+                failed.add(taken[0].pk)
+                log.error("schedule_failed", schedule=str(taken[0]), error=str(error).strip())
+            size = 1  # until it is known which one it was
+            continue
+        if not taken:
+            # Others are at it, or it cannot be done now.
+            done.wait = timedelta(0)
+            return done
+
+
+def _next(now: datetime | None) -> tuple[datetime | None, datetime]:
+    """Return when something is due next, and what time it is."""
+    rows = fetch(_NEXT)
+    if not rows:
+        return None, now or datetime.max.replace(tzinfo=UTC)
+    ((wake_at, clock),) = rows
+    return wake_at, now or clock
+
+
+def _see_to_some(
+    now: datetime, size: int, without: Collection[int], taken: list[Schedule], done: Ticked
+) -> None:
+    """See to some schedules in one transaction, and tell of it."""
+    with transaction.atomic(), firing.unfrozen(FROZEN_AFTER):
+        taken += (
+            Schedule.objects.select_for_update(
+                skip_locked=True, no_key=True, of=("self", "periodic_task")
+            )
+            .select_related(*RELATED)
+            .filter(wake_at__lte=now)
+            .exclude(pk__in=without)
+            .order_by("wake_at")[:size]
+        )
+        if not taken:
+            return
+        batch = _Batch(now=now, busy=_busy(taken))
+        for schedule in taken:
+            _see_to(schedule, batch)
+        _write(batch)
+    for row in batch.firings:
+        _tell(row)
+        done.fired += row["outcome"] == Outcome.FIRED
+        done.passed += row["outcome"] != Outcome.FIRED
+
+
+def _busy(schedules: Sequence[Schedule]) -> set[int]:
+    """Return those that are not to run while their last job is unfinished, and it is."""
+    last = {
+        schedule.last_job_id: schedule.pk
+        for schedule in schedules
+        if schedule.overlap == Overlap.SKIP and schedule.last_job_id is not None
+    }
+    if not last:
+        return set()
+    found = Job.objects.filter(id__in=list(last), state__in=UNFINISHED)
+    return {last[job_id] for job_id in found.values_list("id", flat=True)}
+
+
+def _see_to(schedule: Schedule, batch: _Batch) -> None:
+    """Decide about one schedule, and note what is to be written."""
+    overdue = _overdue(schedule)
+    try:
+        timing = timing_of(schedule)
+        if not schedule.periodic_task.enabled:
+            _switched_off(schedule, overdue, batch)
+            return
+        decision = decide(
+            timing, rules_of(schedule), after=schedule.plan_after, now=batch.now, overdue=overdue
+        )
+    except JobsError as error:
+        log.error("schedule_unplannable", schedule=schedule.periodic_task.name, error=str(error))
+        batch.plans.append(_plan(schedule, schedule.plan_after, None, problem=str(error)))
+        return
+    for one in decision.passes:
+        batch.firings.append(
+            _row(schedule, one.due_at, batch, Outcome.MISSED, one.reason, instants=one.instants)
+        )
+    _fire_all(schedule, timing, decision, batch)
+
+
+def _overdue(schedule: Schedule) -> datetime | None:
+    """Return the instant that was due before the schedule was changed, and not seen to."""
+    due = schedule.next_at
+    return due if schedule.stale and due is not None and due <= schedule.plan_after else None
+
+
+def _switched_off(schedule: Schedule, overdue: datetime | None, batch: _Batch) -> None:
+    if overdue is not None:
+        reason = "switched off before a beat saw to it"
+        batch.firings.append(_row(schedule, overdue, batch, Outcome.MISSED, reason))
+    batch.plans.append(_plan(schedule, schedule.plan_after, None))
+
+
+def _fire_all(schedule: Schedule, timing: Timing, decision: Decision, batch: _Batch) -> None:
+    problem = ""
+    fired: list[tuple[datetime, str]] = []
+    for one in decision.fires:
+        row = _fired(schedule, timing, one, batch)
+        batch.firings.append(row)
+        if row["outcome"] == Outcome.FAILED:
+            problem = row["reason"]
+        if row["outcome"] == Outcome.FIRED:
+            fired.append((one.due_at, row["job_id"]))
+            if schedule.overlap == Overlap.SKIP:
+                batch.busy.add(schedule.pk)
+    plan = _plan(schedule, decision.seen_to, decision.next_at, problem=problem)
+    plan["ended"] = schedule.periodic_task.one_off and bool(decision.fires)
+    if fired:
+        plan |= {
+            "fired": len(fired),
+            "last_due_at": _text(fired[-1][0]),
+            "last_job_id": fired[-1][1],
+        }
+    batch.plans.append(plan)
+
+
+def _fired(schedule: Schedule, timing: Timing, fire: Fire, batch: _Batch) -> dict[str, Any]:
+    """Prepare the job of an instant; returns the firing's row, which may say that it cannot be."""
+    if schedule.pk in batch.busy:
+        reason = "the job of the last instant is unfinished"
+        return _row(schedule, fire.due_at, batch, Outcome.OVERLAPPED, reason)
+    day = fire.due_at.astimezone(timing.zone).date()
+    try:
+        job = firing.prepared(schedule, fire.due_at, day, batch.now)
+    except JobsError as error:
+        return _row(schedule, fire.due_at, batch, Outcome.FAILED, str(error))
+    batch.jobs[job.new.id] = job
+    return _row(schedule, fire.due_at, batch, Outcome.FIRED, fire.reason, job_id=job.new.id)
+
+
+def _row(
+    schedule: Schedule, due_at: datetime, batch: _Batch, outcome: Outcome, reason: str, **more: Any
+) -> dict[str, Any]:
+    return {
+        "schedule_id": schedule.pk,
+        "name": schedule.periodic_task.name,
+        "due_at": _text(due_at),
+        "fired_at": _text(batch.now),
+        "outcome": outcome.value,
+        "reason": reason,
+        "instants": 1,
+        "job_id": None,
+    } | more
+
+
+def _plan(
+    schedule: Schedule, seen_to: datetime, next_at: datetime | None, *, problem: str = ""
+) -> dict[str, Any]:
+    return {
+        "id": schedule.pk,
+        "seen_to": _text(seen_to),
+        "next_at": None if next_at is None else _text(next_at),
+        "problem": problem,
+        "fired": 0,
+        "ended": False,
+        "last_due_at": None,
+        "last_job_id": None,
+    }
+
+
+def _text(instant: datetime) -> str:
+    return instant.isoformat()
+
+
+_FIRINGS = """
+    INSERT INTO jobs_firing (schedule_id, name, due_at, fired_at, outcome, reason, instants, job_id)
+    SELECT schedule_id, name, due_at, fired_at, outcome, reason, instants, job_id
+    FROM jsonb_to_recordset(%s::jsonb) AS r
+        (schedule_id int, name text, due_at timestamptz, fired_at timestamptz, outcome text,
+         reason text, instants int, job_id uuid)
+    ON CONFLICT (schedule_id, due_at, by_hand) DO NOTHING
+    RETURNING job_id::text
+"""
+_TWIN = """
+    UPDATE jobs_firing SET job_id = %s::uuid, reason = %s WHERE job_id = %s::uuid RETURNING id
+"""
+# Before the plans: it may switch a schedule off, which the trigger would have planned once more.
+_RUNS = """
+    UPDATE django_celery_beat_periodictask AS p
+    SET last_run_at = r.last_due_at, total_run_count = p.total_run_count + r.fired,
+        enabled = p.enabled AND NOT r.ended
+    FROM jsonb_to_recordset(%s::jsonb) AS r
+        (id int, fired int, ended boolean, last_due_at timestamptz)
+    WHERE p.id = r.id AND (r.fired > 0 OR r.ended)
+    RETURNING p.id
+"""
+_PLANS = """
+    UPDATE jobs_schedule AS s
+    SET next_at = r.next_at, wake_at = r.next_at, plan_after = r.seen_to, stale = false,
+        problem = r.problem,
+        last_due_at = COALESCE(r.last_due_at, s.last_due_at),
+        last_job_id = COALESCE(r.last_job_id, s.last_job_id)
+    FROM jsonb_to_recordset(%s::jsonb) AS r
+        (id int, next_at timestamptz, seen_to timestamptz, problem text, last_due_at timestamptz,
+         last_job_id uuid)
+    WHERE s.periodic_task_id = r.id
+    RETURNING s.periodic_task_id
+"""
+
+
+def _write(batch: _Batch) -> None:
+    if batch.firings:
+        # Who is not in the history anew was fired before, and gets no second job.
+        new = {row[0] for row in fetch(_FIRINGS, [json.dumps(batch.firings)])}
+        twins = insert_prepared([job for id_, job in batch.jobs.items() if id_ in new])
+        for id_, twin in twins.items():
+            _name_twin(batch, id_, twin)
+    plans = json.dumps(batch.plans)
+    fetch(_RUNS, [plans])
+    fetch(_PLANS, [plans])
+
+
+def _name_twin(batch: _Batch, id_: str, twin: str) -> None:
+    """Have the firing and its schedule name the unique job that is there already."""
+    fetch(_TWIN, [twin, "an equal job was there already", id_])
+    for one in (*batch.plans, *batch.firings):
+        for key in ("last_job_id", "job_id"):
+            if one.get(key) == id_:
+                one[key] = twin
+
+
+def _tell(row: dict[str, Any]) -> None:
+    told = {"schedule": row["name"], "due_at": row["due_at"]}
+    if row["reason"]:
+        told["reason"] = row["reason"]
+    match row["outcome"]:
+        case Outcome.FIRED:
+            log.info("schedule_fired", job_id=row["job_id"], **told)
+        case Outcome.MISSED:
+            log.warning("schedule_missed", instants=row["instants"], **told)
+        case Outcome.OVERLAPPED:
+            log.warning("schedule_overlapped", **told)
+        case Outcome.FAILED:
+            log.error("schedule_failed", **told)
