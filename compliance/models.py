@@ -58,6 +58,8 @@ class ClientDocument(models.Model):
 
     #: Statuses of a document that is not there yet, as far as a score is concerned.
     MISSING: ClassVar = (Status.PENDING_REVIEW, Status.REJECTED)
+    #: The others: there is a document, and it can expire.
+    THERE: ClassVar = (Status.VALID, Status.EXPIRED)
 
     client = models.ForeignKey(Client, on_delete=models.CASCADE, related_name="documents")
     kind = models.CharField(max_length=100, help_text='Such as "passport" or "trade licence".')

@@ -51,12 +51,15 @@ class TenantScores:
     clients: int
     #: Those whose figures became different, so that the history has a new entry.
     changed: int
-    #: Those whose risk rose.
+    #: Those whose risk rose; a look back finds none.
     raised: int
     #: The worst of them, at most ``NAMED_AT_MOST``.
     rises: list[Rise]
 
 
+# A day that is over is looked back at when the client's score is of a later one: the history learns
+# of that day alone, so that the next day stays as it was known, and the score stays.
+#
 # Every part sees the tables as they were before the statement, so `known` is what was said last.
 # Ranges are half-open: a document expires too soon before `warn_before`, a filing is late when due
 # before `day`. The bound on `expires_on` over all tenants repeats what the join says, so that the
@@ -67,20 +70,21 @@ class TenantScores:
 # all rows of one part with all of another: minutes for ten thousand clients.
 _REFRESH = """
 WITH asked AS (
-    SELECT tenant_id, day, day + %(warned_for)s AS warn_before
-    FROM unnest(%(tenant_ids)s::bigint[], %(days)s::date[]) AS asked (tenant_id, day)
+    SELECT tenant_id, day, today, day + %(warned_for)s AS warn_before
+    FROM unnest(%(tenant_ids)s::bigint[], %(days)s::date[], %(todays)s::date[])
+        AS asked (tenant_id, day, today)
 ),
-issues (client_id, tenant_id, day, missing, expiring, overdue) AS (
-    SELECT client.id, tenant_id, day, 0, 0, 0
+issues (client_id, tenant_id, day, today, missing, expiring, overdue) AS (
+    SELECT client.id, tenant_id, day, today, 0, 0, 0
     FROM asked JOIN compliance_client AS client USING (tenant_id)
     WHERE client.is_active
   UNION ALL
-    SELECT client.id, tenant_id, day, 1, 0, 0
+    SELECT client.id, tenant_id, day, today, 1, 0, 0
     FROM asked JOIN compliance_client AS client USING (tenant_id)
     JOIN compliance_clientdocument AS document ON document.client_id = client.id
     WHERE client.is_active AND document.status = ANY(%(missing)s::text[])
   UNION ALL
-    SELECT client.id, tenant_id, day, 0, 1, 0
+    SELECT client.id, tenant_id, day, today, 0, 1, 0
     FROM asked JOIN compliance_client AS client USING (tenant_id)
     JOIN compliance_clientdocument AS document ON document.client_id = client.id
     JOIN compliance_documentversion AS version ON version.document_id = document.id
@@ -92,17 +96,17 @@ issues (client_id, tenant_id, day, missing, expiring, overdue) AS (
           WHERE newer.document_id = version.document_id AND newer.number > version.number
       )
   UNION ALL
-    SELECT client.id, tenant_id, day, 0, 0, 1
+    SELECT client.id, tenant_id, day, today, 0, 0, 1
     FROM asked JOIN compliance_client AS client USING (tenant_id)
     JOIN compliance_filing AS filing ON filing.client_id = client.id
     WHERE client.is_active
       AND filing.status = ANY(%(open)s::text[]) AND filing.due_on < asked.day
 ),
 counted AS (
-    SELECT client_id, tenant_id, day,
+    SELECT client_id, tenant_id, day, today,
            sum(missing) AS missing, sum(expiring) AS expiring, sum(overdue) AS overdue
     FROM issues
-    GROUP BY client_id, tenant_id, day
+    GROUP BY client_id, tenant_id, day, today
 ),
 scored AS (
     SELECT counted.*, points.score,
@@ -114,15 +118,30 @@ scored AS (
              AS points (score)
 ),
 compared AS (
-    SELECT scored.*, known.risk AS risk_before,
+    SELECT scored.*, look.is_back,
+           known.score AS score_before, known.risk AS risk_before,
+           known.missing AS missing_before, known.expiring AS expiring_before,
+           known.overdue AS overdue_before,
            known.client_id IS NULL
            OR (known.score, known.risk, known.missing, known.expiring, known.overdue)
               IS DISTINCT FROM
               (scored.score, scored.risk, scored.missing, scored.expiring, scored.overdue)
            AS is_news,
-           coalesce(array_position(%(risks)s::text[], scored.risk)
-                    > array_position(%(risks)s::text[], known.risk::text), false) AS is_rise
+           NOT look.is_back
+           AND (current.as_of, current.score, current.risk,
+                current.missing, current.expiring, current.overdue)
+               IS DISTINCT FROM
+               (scored.day, scored.score, scored.risk,
+                scored.missing, scored.expiring, scored.overdue)
+           AS is_to_keep,
+           NOT look.is_back
+           AND coalesce(array_position(%(risks)s::text[], scored.risk)
+                        > array_position(%(risks)s::text[], known.risk::text), false) AS is_rise
     FROM scored
+    LEFT JOIN compliance_clientscore AS current ON current.client_id = scored.client_id
+    CROSS JOIN LATERAL (
+        SELECT coalesce(scored.day < current.as_of AND scored.day < scored.today, false)
+    ) AS look (is_back)
     LEFT JOIN LATERAL (
         SELECT * FROM compliance_scorehistory AS history
         WHERE history.client_id = scored.client_id AND history.as_of <= scored.day
@@ -132,16 +151,7 @@ compared AS (
 kept AS (
     INSERT INTO compliance_clientscore AS kept
            (client_id, as_of, score, risk, missing, expiring, overdue)
-    SELECT client_id, scored.day, scored.score, scored.risk,
-           scored.missing, scored.expiring, scored.overdue
-    FROM scored
-    LEFT JOIN compliance_clientscore AS current USING (client_id)
-    WHERE current.client_id IS NULL
-       OR (current.as_of, current.score, current.risk,
-           current.missing, current.expiring, current.overdue)
-          IS DISTINCT FROM
-          (scored.day, scored.score, scored.risk,
-           scored.missing, scored.expiring, scored.overdue)
+    SELECT client_id, day, score, risk, missing, expiring, overdue FROM compared WHERE is_to_keep
     ON CONFLICT (client_id) DO UPDATE
     SET as_of = excluded.as_of, score = excluded.score, risk = excluded.risk,
         missing = excluded.missing, expiring = excluded.expiring, overdue = excluded.overdue
@@ -150,6 +160,15 @@ remembered AS (
     INSERT INTO compliance_scorehistory AS history
            (client_id, as_of, score, risk, missing, expiring, overdue)
     SELECT client_id, day, score, risk, missing, expiring, overdue FROM compared WHERE is_news
+  UNION ALL
+    SELECT client_id, day + 1, score_before, risk_before,
+           missing_before, expiring_before, overdue_before
+    FROM compared
+    WHERE is_news AND is_back AND score_before IS NOT NULL
+      AND NOT EXISTS (
+          SELECT FROM compliance_scorehistory AS next
+          WHERE next.client_id = compared.client_id AND next.as_of = compared.day + 1
+      )
     ON CONFLICT (client_id, as_of) DO UPDATE
     SET score = excluded.score, risk = excluded.risk, missing = excluded.missing,
         expiring = excluded.expiring, overdue = excluded.overdue, recorded_at = DEFAULT
@@ -178,17 +197,19 @@ FROM totals LEFT JOIN rises USING (tenant_id)
 """
 
 
-def refresh(days: Mapping[int, date]) -> list[TenantScores]:
+def refresh(days: Mapping[int, date], todays: Mapping[int, date]) -> list[TenantScores]:
     """Score every active client of some tenants, in one statement.
 
     Args:
         days: The day to score for, by tenant id.
+        todays: Each tenant's own today, by the same ids.
 
     Returns what came of it, for each tenant in the order given, also those without clients.
     """
     parameters: dict[str, Any] = {
         "tenant_ids": list(days.keys()),
         "days": list(days.values()),
+        "todays": [todays[tenant_id] for tenant_id in days],
         "last_day": max(days.values()),
         "warned_for": EXPIRY_WARNING_DAYS + 1,
         "missing": [str(status) for status in ClientDocument.MISSING],

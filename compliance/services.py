@@ -53,7 +53,8 @@ def refresh_scores(
         tenant_slugs: These tenants; None: all. Inactive ones are skipped.
         zone: Only tenants of this IANA time zone; None: of every zone.
         as_of: The day to score for. None: each tenant's own today. Documents and filings count
-            as they are now, whichever day it is.
+            as they are now, whichever day it is. A day before that of a client's score adds to
+            the history, and leaves the score; nobody is told of it.
 
     Raises:
         UnknownTenant: a slug is nobody's.
@@ -93,8 +94,9 @@ def _refresh(
     tenants: Sequence[Tenant], as_of: date | None, now: datetime
 ) -> list[scoring.TenantScores]:
     with transaction.atomic():
-        days = {tenant.pk: as_of or local_date(tenant, now) for tenant in tenants}
-        results = scoring.refresh(days)
+        todays = {tenant.pk: local_date(tenant, now) for tenant in tenants}
+        days = {tenant.pk: as_of or todays[tenant.pk] for tenant in tenants}
+        results = scoring.refresh(days, todays)
         for tenant, scores in zip(tenants, results, strict=True):
             if scores.raised:
                 announcements.announce_rises(tenant, scores)

@@ -7,6 +7,7 @@ better and worse again tells nobody anything new.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import connection, transaction
 
@@ -35,19 +36,22 @@ class Checked:
     opened: int
     updated: int
     closed: int
+    #: Stocks at or below their threshold, told before or not, by severity.
+    low: dict[Severity, int]
     #: Worst first.
     announced: list[LowStock]
 
 
+# `{stock}` is the table of stock, or what stands for it: the stock of another day, say.
 # A stock that is not active (its product or its warehouse is not) is never low.
 # What is missing, as a part of the threshold, makes the severity.
-_LOW = """
+LOW = """
     SELECT stock.id AS stock_id, stock.quantity, level.threshold,
            CASE WHEN missing.part >= 0.50 THEN %(critical)s
                 WHEN missing.part >= 0.25 THEN %(high)s
                 WHEN missing.part >= 0.10 THEN %(medium)s
                 ELSE %(low)s END AS severity
-    FROM inventory_stock stock
+    FROM {stock} stock
     JOIN inventory_product product ON product.id = stock.product_id AND product.is_active
     JOIN inventory_warehouse warehouse
       ON warehouse.id = stock.warehouse_id AND warehouse.is_active
@@ -63,7 +67,7 @@ _LOW = """
 """
 
 _OPEN_OR_UPDATE = f"""
-    WITH low AS ({_LOW}), changed AS (
+    WITH low AS ({LOW.format(stock="inventory_stock")}), changed AS (
         INSERT INTO inventory_stockalert AS alert (stock_id, severity, quantity, threshold)
         SELECT stock_id, severity, quantity, threshold FROM low
         ON CONFLICT (stock_id) WHERE closed_at IS NULL DO UPDATE
@@ -73,7 +77,10 @@ _OPEN_OR_UPDATE = f"""
               IS DISTINCT FROM (excluded.severity, excluded.quantity, excluded.threshold)
         RETURNING old.id IS NULL AS is_new
     )
-    SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new) FROM changed
+    SELECT (SELECT count(*) FROM changed WHERE is_new),
+           (SELECT count(*) FROM changed WHERE NOT is_new),
+           ARRAY(SELECT severity FROM low GROUP BY severity ORDER BY severity DESC),
+           ARRAY(SELECT count(*) FROM low GROUP BY severity ORDER BY severity DESC)
 """
 
 # Each alert is judged by its own stock, not by its absence from all that is low: whatever the
@@ -114,6 +121,15 @@ _ANNOUNCE = """
 """
 
 
+def parameters(tenant: Tenant, warehouse: str | None) -> dict[str, Any]:
+    """Return what the statements on a tenant's stock are given."""
+    return {
+        "tenant": tenant.pk,
+        "warehouse": warehouse,
+        **{severity.label: severity.value for severity in Severity},
+    }
+
+
 def refresh_alerts(tenant: Tenant, warehouse: str | None = None) -> Checked:
     """Open, update and close the tenant's alerts; mark and return those worth announcing.
 
@@ -121,11 +137,7 @@ def refresh_alerts(tenant: Tenant, warehouse: str | None = None) -> Checked:
         tenant: Whose stock.
         warehouse: The code of the only warehouse to look at; None: all of them.
     """
-    values = {
-        "tenant": tenant.pk,
-        "warehouse": warehouse,
-        **{severity.label: severity.value for severity in Severity},
-    }
+    values = parameters(tenant, warehouse)
     with transaction.atomic(), connection.cursor() as cursor:
         # Two checks of one tenant at once would lock each other's alerts in different orders.
         cursor.execute(
@@ -133,7 +145,7 @@ def refresh_alerts(tenant: Tenant, warehouse: str | None = None) -> Checked:
             [tenant.pk],
         )
         cursor.execute(_OPEN_OR_UPDATE, values)
-        opened, updated = cursor.fetchone()
+        opened, updated, severities, counts = cursor.fetchone()
         cursor.execute(_CLOSE_RECOVERED, values)
         closed = cursor.rowcount
         cursor.execute(_ANNOUNCE, values)
@@ -150,4 +162,10 @@ def refresh_alerts(tenant: Tenant, warehouse: str | None = None) -> Checked:
             )
             for row in cursor.fetchall()
         ]
-    return Checked(opened=opened, updated=updated, closed=closed, announced=announced)
+    return Checked(
+        opened=opened,
+        updated=updated,
+        closed=closed,
+        low=dict(zip(map(Severity, severities), counts, strict=True)),
+        announced=announced,
+    )

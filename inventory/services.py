@@ -1,6 +1,8 @@
 """Writes of the inventory. Stock and its ledger change together, or not at all."""
 
 from collections import Counter
+from collections.abc import Mapping
+from datetime import date
 from typing import TypedDict
 
 import structlog
@@ -8,19 +10,22 @@ from django.db import connection, transaction
 
 from inventory.alerts import refresh_alerts
 from inventory.announcements import announce
-from inventory.errors import InsufficientStock
-from inventory.models import Movement, Product, Stock, Warehouse
+from inventory.errors import DayToCome, InsufficientStock
+from inventory.models import Movement, Product, Severity, Stock, Warehouse
+from inventory.past_stock import low_stock_on
 from inventory.selectors import get_warehouse
 from jobs.context import current_context
 from tenants.models import Tenant
-from tenants.selectors import get_tenant
+from tenants.selectors import get_tenant, local_date
 
 log = structlog.get_logger(__name__)
 
 
 class CheckResult(TypedDict):
-    """What a check of the stock changed."""
+    """What a check of the stock found and changed; one of a past day changes nothing."""
 
+    #: Severity to stocks at or below their threshold, told before or not.
+    low: dict[str, int]
     opened: int
     updated: int
     closed: int
@@ -105,7 +110,9 @@ def set_stock(*, stock: Stock, quantity: int, reference: str = "") -> int:
     return change
 
 
-def check_stock(*, tenant: str, warehouse: str | None = None) -> CheckResult:
+def check_stock(
+    *, tenant: str, warehouse: str | None = None, as_of: date | None = None
+) -> CheckResult:
     """Compare stock with its thresholds, and tell the right people of what is new or worse.
 
     In one transaction, so that whatever is marked as announced is announced.
@@ -113,13 +120,28 @@ def check_stock(*, tenant: str, warehouse: str | None = None) -> CheckResult:
     Args:
         tenant: The slug.
         warehouse: The code of the only warehouse to look at; None: all of them.
+        as_of: The tenant's day to check for. None or today: the stock of now. A past day: the
+            stock as that day began, which is counted, while no alert changes and nobody is told,
+            since an alert is about now.
 
     Raises:
         UnknownTenant, UnknownWarehouse: there is none of this name.
+        DayToCome: ``as_of`` has not begun there.
     """
     company = get_tenant(tenant)
     if warehouse is not None:
         get_warehouse(company, warehouse)
+    refuse_day_to_come(company, as_of)
+    if as_of is not None and as_of < local_date(company):
+        low = low_stock_on(company, as_of, warehouse)
+        return {
+            "low": _by_label(low),
+            "opened": 0,
+            "updated": 0,
+            "closed": 0,
+            "announced": {},
+            "people_emailed": 0,
+        }
     with transaction.atomic():
         found = refresh_alerts(company, warehouse)
         emailed = announce(company, found.announced)
@@ -131,9 +153,20 @@ def check_stock(*, tenant: str, warehouse: str | None = None) -> CheckResult:
         announced=len(found.announced),
     )
     return {
+        "low": _by_label(found.low),
         "opened": found.opened,
         "updated": found.updated,
         "closed": found.closed,
         "announced": dict(Counter(low.severity.label for low in found.announced)),
         "people_emailed": emailed,
     }
+
+
+def refuse_day_to_come(tenant: Tenant, as_of: date | None) -> None:
+    """Raise ``DayToCome`` when the day has not begun where the tenant is; None is today."""
+    if as_of is not None and as_of > (today := local_date(tenant)):
+        raise DayToCome(as_of, today)
+
+
+def _by_label(low: Mapping[Severity, int]) -> dict[str, int]:
+    return {severity.label: count for severity, count in low.items()}

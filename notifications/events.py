@@ -24,6 +24,8 @@ EVENTS: dict[str, Event] = {
         Event(name="invoice"),
         Event(name="password_reset"),
         Event(name="low_stock_alert", kind=Kind.LOW_STOCK),
+        Event(name="document_expiry_warning", kind=Kind.DOCUMENT_EXPIRY),
+        Event(name="filing_reminder", kind=Kind.FILING_DEADLINE),
     )
 }
 

@@ -9,6 +9,7 @@ from django.db import connection
 from django.db.models.functions import Now
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from jobs import dry_run
 from notifications.addresses import LINK, one_line
 from notifications.kinds import Channel, Choice, Kind, Urgency
 from notifications.models import Notification, Preference
@@ -30,6 +31,7 @@ _INSERT = """
     ORDER BY people.id, notice.subject_key
     ON CONFLICT DO NOTHING
 """
+_INSERT_AND_RETURN = f"{_INSERT} RETURNING user_id, title"
 
 
 def _safe_link(link: str) -> str:
@@ -105,7 +107,7 @@ def _insert(
         return 0
     with connection.cursor() as cursor:
         cursor.execute(
-            _INSERT,
+            _INSERT_AND_RETURN if dry_run.is_dry_run() else _INSERT,
             {
                 "people": people,
                 "tenant": tenant.pk if tenant else None,
@@ -114,7 +116,22 @@ def _insert(
                 "notices": json.dumps([notice.model_dump(mode="json") for notice in notices]),
             },
         )
+        if dry_run.is_dry_run():
+            _tell(tenant, kind, cursor.fetchall())
         return int(cursor.rowcount)
+
+
+def _tell(tenant: Tenant | None, kind: Kind, new: Sequence[tuple[int, str]]) -> None:
+    """Tell a dry run who would have found what."""
+    names = User.objects.in_bulk({user_id for user_id, _ in new})
+    for user_id, title in new:
+        dry_run.tell(
+            "notice",
+            tenant=tenant.slug if tenant else "",
+            to=names[user_id].get_username(),
+            kind=kind.value,
+            title=title,
+        )
 
 
 def mark_read(*, user: User, notification_ids: Collection[int]) -> int:

@@ -18,7 +18,13 @@ from notifications import services, tasks
 from notifications.attachments import Attachment
 from notifications.inbox import Notice
 from notifications.kinds import Kind
-from notifications.lines import MOST_LISTED, LowStockItem, OrderLine
+from notifications.lines import (
+    MOST_LISTED,
+    DueFiling,
+    ExpiringDocument,
+    LowStockItem,
+    OrderLine,
+)
 from notifications.models import Delivery
 from tenants.models import Role, Tenant
 
@@ -132,6 +138,83 @@ def queue_low_stock_alert_email(
             more_items=max(0, len(items) - MOST_LISTED),
             critical_items=sum(item.severity == "critical" for item in items),
             stock_url=stock_url,
+        ),
+    )
+
+
+def queue_document_expiry_warning_email(
+    *,
+    tenant: Tenant,
+    to: str,
+    recipient_name: str,
+    user_id: int,
+    day: date,
+    documents: Sequence[ExpiringDocument],
+    more_documents: int = 0,
+    portal_url: str,
+    dedup_key: str = "",
+) -> Delivery:
+    """E-mail a member one digest of the documents that expire soon, as of ``day``.
+
+    The first ``MOST_LISTED`` are listed, so give the soonest first; who knows of others that are
+    not given counts them in ``more_documents``. ``user_id`` is the member, who may unsubscribe; ask
+    :func:`notifications.selectors.people_to_tell` whom to write to.
+    """
+    return _queue(
+        "document_expiry_warning",
+        tenant=tenant,
+        to=to,
+        dedup_key=dedup_key,
+        enqueue=lambda delivery: tasks.email_document_expiry_warning.using(
+            tenant=tenant.slug
+        ).enqueue(
+            delivery_id=delivery.id,
+            to=to,
+            recipient_name=recipient_name,
+            user_id=user_id,
+            day=day,
+            documents=list(documents[:MOST_LISTED]),
+            more_documents=more_documents + max(0, len(documents) - MOST_LISTED),
+            portal_url=portal_url,
+        ),
+    )
+
+
+def queue_filing_reminder_email(
+    *,
+    tenant: Tenant,
+    to: str,
+    recipient_name: str,
+    user_id: int,
+    day: date,
+    filings: Sequence[DueFiling],
+    more_filings: int = 0,
+    overdue_filings: int,
+    portal_url: str,
+    dedup_key: str = "",
+) -> Delivery:
+    """E-mail a member one digest of the filings that are due or overdue, as of ``day``.
+
+    The first ``MOST_LISTED`` are listed, so give the longest overdue first; who knows of others
+    that are not given counts them in ``more_filings``. ``overdue_filings`` says how many of all
+    are overdue. ``user_id`` is the member, who may unsubscribe; ask
+    :func:`notifications.selectors.people_to_tell` whom to write to.
+    """
+    return _queue(
+        "filing_reminder",
+        tenant=tenant,
+        to=to,
+        dedup_key=dedup_key,
+        enqueue=lambda delivery: tasks.email_filing_reminder.using(tenant=tenant.slug).enqueue(
+            delivery_id=delivery.id,
+            to=to,
+            recipient_name=recipient_name,
+            user_id=user_id,
+            day=day,
+            filings=list(filings[:MOST_LISTED]),
+            more_filings=more_filings + max(0, len(filings) - MOST_LISTED),
+            overdue_filings=overdue_filings,
+            portal_url=portal_url,
         ),
     )
 

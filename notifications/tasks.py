@@ -17,7 +17,14 @@ from notifications.addresses import Address, SecretWebLink, WebLink
 from notifications.attachments import Attachment
 from notifications.inbox import Notice
 from notifications.kinds import Kind
-from notifications.lines import MOST_LISTED, LowStockItem, OrderLine, Text
+from notifications.lines import (
+    MOST_LISTED,
+    DueFiling,
+    ExpiringDocument,
+    LowStockItem,
+    OrderLine,
+    Text,
+)
 from tenants.models import Role
 from tenants.selectors import get_tenant
 
@@ -25,6 +32,8 @@ Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 Count = Annotated[int, Field(ge=0)]
 OrderLines = Annotated[list[OrderLine], Field(max_length=MOST_LISTED)]
 LowStockItems = Annotated[list[LowStockItem], Field(min_length=1, max_length=MOST_LISTED)]
+ExpiringDocuments = Annotated[list[ExpiringDocument], Field(min_length=1, max_length=MOST_LISTED)]
+DueFilings = Annotated[list[DueFiling], Field(min_length=1, max_length=MOST_LISTED)]
 
 
 @job_task(name="notifications.email_order_confirmation", queue="email")
@@ -117,6 +126,66 @@ def email_low_stock_alert(
             "item_count": len(items) + more_items,
             "critical_count": critical_items,
             "stock_url": stock_url,
+        },
+    )
+
+
+@job_task(name="notifications.email_document_expiry_warning", queue="email")
+def email_document_expiry_warning(
+    *,
+    to: Address,
+    recipient_name: Text,
+    user_id: int,
+    day: date,
+    documents: ExpiringDocuments,
+    more_documents: Count = 0,
+    portal_url: WebLink,
+    delivery_id: UUID | None = None,
+) -> None:
+    """E-mail a member of a company which documents expire soon: one digest a day."""
+    services.deliver(
+        "document_expiry_warning",
+        to=to,
+        recipient_name=recipient_name,
+        delivery_id=delivery_id,
+        user_id=user_id,
+        fields={
+            "day": day,
+            "documents": documents,
+            "more_documents": more_documents,
+            "document_count": len(documents) + more_documents,
+            "portal_url": portal_url,
+        },
+    )
+
+
+@job_task(name="notifications.email_filing_reminder", queue="email")
+def email_filing_reminder(
+    *,
+    to: Address,
+    recipient_name: Text,
+    user_id: int,
+    day: date,
+    filings: DueFilings,
+    more_filings: Count = 0,
+    overdue_filings: Count = 0,
+    portal_url: WebLink,
+    delivery_id: UUID | None = None,
+) -> None:
+    """E-mail a member of a company which filings are due or overdue: one digest a day."""
+    services.deliver(
+        "filing_reminder",
+        to=to,
+        recipient_name=recipient_name,
+        delivery_id=delivery_id,
+        user_id=user_id,
+        fields={
+            "day": day,
+            "filings": filings,
+            "more_filings": more_filings,
+            "filing_count": len(filings) + more_filings,
+            "overdue_count": overdue_filings,
+            "portal_url": portal_url,
         },
     )
 

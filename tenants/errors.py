@@ -14,3 +14,7 @@ class UnknownTenant(PermanentError):
         hint = f" Did you mean {close[0]!r}?" if close else ""
         super().__init__(f"There is no company {slug!r}.{hint}")
         self.slug = slug
+
+
+class TenantOrZone(PermanentError):
+    """tenant, zone: expected one of them, and not both."""

@@ -26,6 +26,18 @@ from jobs.selectors.limits import (
 from jobs.selectors.pages import BadCursor, Page
 from jobs.selectors.queues import Minute, QueueOverview, queue_overview, queue_overviews
 from jobs.selectors.replays import ReplayView, get_replay, list_replays
+from jobs.selectors.schedules import (
+    CanaryView,
+    Instant,
+    ScheduleHealth,
+    ScheduleView,
+    firings_of,
+    get_schedule,
+    instants,
+    list_schedules,
+    next_instants,
+    schedule_health,
+)
 from jobs.selectors.stats import TaskStats, job_stats
 from jobs.selectors.workers import RunningJob, WorkerView, list_workers
 from jobs.selectors.workflows import (
@@ -40,11 +52,13 @@ from jobs.selectors.workflows import (
 
 __all__ = [
     "BadCursor",
+    "CanaryView",
     "Certainty",
     "Count",
     "DeadLetterFilter",
     "DeadLetterGroup",
     "FailureGroup",
+    "Instant",
     "JobDetail",
     "JobFilter",
     "LimitView",
@@ -53,6 +67,8 @@ __all__ = [
     "QueueOverview",
     "ReplayView",
     "RunningJob",
+    "ScheduleHealth",
+    "ScheduleView",
     "Stage",
     "TaskStats",
     "TimedAttempt",
@@ -61,23 +77,29 @@ __all__ = [
     "WorkflowFilter",
     "WorkflowView",
     "count_dead_letters",
+    "firings_of",
     "gate_in_words",
     "get_job",
     "get_limit",
     "get_replay",
+    "get_schedule",
     "get_workflow",
     "group_dead_letters",
+    "instants",
     "job_detail",
     "job_stats",
     "list_dead_letters",
     "list_jobs",
     "list_limits",
     "list_replays",
+    "list_schedules",
     "list_workers",
     "list_workflows",
+    "next_instants",
     "parked_by_limit",
     "queue_overview",
     "queue_overviews",
     "recent_failures",
+    "schedule_health",
     "workflow_detail",
 ]

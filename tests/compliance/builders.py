@@ -28,9 +28,9 @@ def make_tenant(*, timezone: str = "UTC", is_active: bool = True) -> Tenant:
     )
 
 
-def make_member(tenant: Tenant, role: Role) -> User:
+def make_member(tenant: Tenant, role: Role, *, email: str = "") -> User:
     """Return a new person who works there as that."""
-    user = User.objects.create(username=f"{role.value}@{tenant.slug}")
+    user = User.objects.create(username=f"{role.value}@{tenant.slug}", email=email)
     Member.objects.create(tenant=tenant, user=user, role=role)
     return user
 

@@ -1,5 +1,6 @@
 """Whose scores a refresh computes, for which day, and what it leaves behind."""
 
+import random
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 
@@ -17,12 +18,23 @@ from compliance.models import (
     Filing,
     ScoreHistory,
 )
+from compliance.selectors import figures_on
 from compliance.services import Refresh, refresh_scores
+from notifications.models import Notification
 from tenants.errors import UnknownTenant
 from tenants.models import Member, Role, Tenant, User
 
-from .builders import DAY, add_issues, figures, make_client, make_document, make_tenant
-from .reference import expected_figures
+from .builders import (
+    DAY,
+    add_issues,
+    figures,
+    make_client,
+    make_document,
+    make_filing,
+    make_member,
+    make_tenant,
+)
+from .reference import Expected, expected_figures
 
 pytestmark = pytest.mark.django_db
 
@@ -142,33 +154,117 @@ def test_a_change_on_the_same_day_replaces_the_days_entry() -> None:
 def test_a_past_day_counts_the_documents_of_now_by_the_dates_of_then() -> None:
     client = make_client(make_tenant(), issues=1)
     make_document(client, DAY + timedelta(days=10))
-    services.add_filing(
-        client=client, kind="VAT", authority="Tax office", period_end=DAY, due_on=DAY
-    )
+    make_filing(client, DAY)
     past, today = DAY - timedelta(days=25), DAY + timedelta(days=1)
     refresh_scores(as_of=today)
-    of_today = figures(client.score_history.get())
 
     refresh_scores(as_of=past)
 
+    then = client.score_history.get(as_of=past)
+    assert (then.missing, then.expiring, then.overdue) == (1, 0, 0)
+    assert figures(then) == expected_figures(client, past)
+
+
+def test_a_past_day_leaves_the_score_and_every_other_day_as_they_were() -> None:
+    client = make_client(make_tenant())
+    refresh_scores(as_of=DAY)
+    refresh_scores(as_of=DAY + timedelta(days=9))
+    add_issues(client, 3)
+
+    for _ in range(2):
+        refresh_scores(as_of=DAY + timedelta(days=5))
+
     score = ClientScore.objects.get(client=client)
-    assert (score.missing, score.expiring, score.overdue) == (1, 0, 0)
-    assert figures(score) == expected_figures(client, past)
-    assert score.as_of == past
-    assert figures(client.score_history.get(as_of=today)) == of_today
-    refresh_scores(as_of=today)
-    assert figures(ClientScore.objects.get(client=client)) == of_today
+    assert (score.as_of, score.score) == (DAY + timedelta(days=9), 100)
+    known = [figures_on(client, DAY + timedelta(days=days)) for days in (0, 4, 5, 6, 9)]
+    assert [row.score for row in known if row] == [100, 100, 85, 100, 100]
 
 
-def test_a_look_into_the_past_or_the_future_is_not_taken_for_a_rise() -> None:
+@pytest.mark.parametrize("seed", range(3))
+def test_looks_back_in_any_order_change_the_day_asked_for_and_no_other(seed: int) -> None:
+    dice = random.Random(seed)
+    client = make_client(make_tenant())
+    days = [DAY + timedelta(days=number) for number in range(12)]
+    for day in (days[0], days[4], days[11]):
+        add_issues(client, dice.randint(0, 2))
+        refresh_scores(as_of=day)
+    current = figures(ClientScore.objects.get(client=client))
+
+    def known() -> dict[date, Expected]:
+        found = {day: figures_on(client, day) for day in days}
+        return {day: figures(row) for day, row in found.items() if row}
+
+    for _ in range(20):
+        before, day = known(), dice.choice(days[:11])
+        add_issues(client, dice.randint(0, 2))
+        refresh_scores(as_of=day)
+        assert known() == before | {day: expected_figures(client, day)}
+
+    assert figures(ClientScore.objects.get(client=client)) == current
+
+
+def test_a_past_day_tells_nobody_and_today_still_does() -> None:
+    tenant = make_tenant()
+    make_member(tenant, Role.OWNER)
+    client = make_client(tenant)
+    for days in (0, 9):
+        refresh_scores(as_of=DAY + timedelta(days=days))
+    add_issues(client, 12)
+
+    back = refresh_scores(as_of=DAY + timedelta(days=5))
+    assert (back.changed, back.raised, Notification.objects.count()) == (1, 0, 0)
+
+    assert refresh_scores(as_of=DAY + timedelta(days=10)).raised == 1
+    assert Notification.objects.count() == 1
+
+
+def test_yesterdays_refresh_that_runs_late_is_as_good_as_one_in_time() -> None:
+    tenant = make_tenant()
+    make_member(tenant, Role.OWNER)
+    client = make_client(tenant)
+    with time_machine.travel(datetime(2026, 3, 3, 0, 5, tzinfo=UTC), tick=False):
+        refresh_scores(as_of=date(2026, 3, 1))
+        add_issues(client, 12)
+        assert refresh_scores(as_of=date(2026, 3, 2)).raised == 1
+    assert (scored_for(client), Notification.objects.count()) == (date(2026, 3, 2), 1)
+
+
+def test_today_brings_the_score_back_from_a_day_still_to_come() -> None:
+    client = make_client(make_tenant())
+    make_document(client, DAY + timedelta(days=60))
+    with time_machine.travel(datetime(2026, 3, 1, 12, tzinfo=UTC), tick=False):
+        refresh_scores(as_of=DAY + timedelta(days=40))
+        assert (scored_for(client), client.score.score) == (DAY + timedelta(days=40), 95)
+
+        refresh_scores()
+
+    score = ClientScore.objects.get(client=client)
+    assert (score.as_of, score.score) == (DAY, 100)
+
+
+def test_a_look_back_leaves_a_look_into_the_future_too() -> None:
+    client = make_client(make_tenant())
+    with time_machine.travel(datetime(2026, 3, 1, 12, tzinfo=UTC), tick=False):
+        for days in (-9, 0, 40):
+            refresh_scores(as_of=DAY + timedelta(days=days))
+        add_issues(client, 12)
+        assert refresh_scores(as_of=DAY - timedelta(days=5)).raised == 0
+
+    assert (scored_for(client), client.score.score) == (DAY + timedelta(days=40), 100)
+    known = [figures_on(client, DAY + timedelta(days=days)) for days in (-6, -5, -4, 0, 40)]
+    assert [row.score for row in known if row] == [100, 40, 100, 100, 100]
+
+
+def test_a_look_into_the_future_is_not_taken_for_a_rise_on_the_way_back() -> None:
     client = make_client(make_tenant())
     for _ in range(8):
         make_document(client, DAY + timedelta(days=40))
-    refresh_scores(as_of=DAY)
-    assert refresh_scores(as_of=DAY + timedelta(days=60)).raised == 1
+    with time_machine.travel(datetime(2026, 3, 1, 12, tzinfo=UTC), tick=False):
+        refresh_scores(as_of=DAY)
+        assert refresh_scores(as_of=DAY + timedelta(days=60)).raised == 1
 
-    back = refresh_scores(as_of=DAY)
-    rising = refresh_scores(as_of=DAY + timedelta(days=10))
+        back = refresh_scores(as_of=DAY)
+        rising = refresh_scores(as_of=DAY + timedelta(days=10))
 
     assert (back.raised, back.changed) == (0, 0)
     assert rising.raised == 1

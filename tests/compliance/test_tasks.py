@@ -1,6 +1,7 @@
 """The job that refreshes scores, as workers run it."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 import time_machine
@@ -11,11 +12,17 @@ from compliance.models import ClientScore
 from compliance.task_helpers import queue_score_refresh
 from jobs.errors import InvalidPayload
 from jobs.models import Job
+from jobs.scheduled_date import date_argument
+from jobs.task import JobTask
 from jobs.testing import assert_enqueued, enqueued_jobs, run_jobs
+from notifications.models import Notification
+from tenants.models import Role
 
-from .builders import DAY, make_client, make_tenant
+from .builders import DAY, make_client, make_document, make_filing, make_member, make_tenant
 
 pytestmark = pytest.mark.django_db
+
+AnyTask = JobTask[..., dict[str, Any]]
 
 
 def test_the_job_scores_a_tenants_clients_and_returns_the_counts() -> None:
@@ -86,3 +93,98 @@ def test_a_refresh_that_fails_leaves_nothing_behind() -> None:
 
     assert ran.state == "scheduled"
     assert not ClientScore.objects.exists()
+
+
+REMINDERS = [
+    tasks.email_document_expiry,
+    tasks.notify_document_expiry,
+    tasks.email_filing_reminders,
+    tasks.notify_filing_deadlines,
+]
+EACH = pytest.mark.parametrize("task", REMINDERS, ids=lambda task: task.name)
+
+
+@EACH
+def test_a_zone_gives_each_of_its_active_tenants_a_job_with_the_day(task: AnyTask) -> None:
+    tokyo, other = (make_tenant(timezone="Asia/Tokyo") for _ in range(2))
+    make_tenant(timezone="Asia/Tokyo", is_active=False)
+    make_tenant(timezone="Asia/Seoul")
+
+    task.enqueue(zone="Asia/Tokyo", as_of=DAY)
+    zone, *each = run_jobs()
+
+    slugs = sorted([tokyo.slug, other.slug])
+    assert (zone.result, zone.queue) == ({"tenants": slugs}, "compliance")
+    assert {(job.task, job.state) for job in each} == {(task.name, "succeeded")}
+    assert sorted(job.tenant for job in each) == slugs
+    for job in each:
+        assert job.payload == {"tenant": job.tenant, "zone": None, "as_of": DAY.isoformat()}
+
+
+@EACH
+def test_a_zone_without_a_day_leaves_it_to_each_tenant(task: AnyTask) -> None:
+    tenant = make_tenant(timezone="Asia/Tokyo")
+    task(zone="Asia/Tokyo")
+    assert assert_enqueued(task, tenant=tenant.slug).payload["as_of"] is None
+
+
+@EACH
+@pytest.mark.parametrize("given", [{}, {"tenant": "acme", "zone": "UTC"}], ids=["neither", "both"])
+def test_neither_tenant_nor_zone_or_both_are_a_dead_letter_at_once(
+    task: AnyTask, given: dict[str, Any]
+) -> None:
+    task.enqueue(**given)
+
+    (ran,) = run_jobs()
+
+    assert (ran.state, ran.attempt, ran.error_type) == ("dead", 1, "TenantOrZone")
+    assert "tenant, zone: expected one of them, and not both." in ran.error
+
+
+@EACH
+def test_other_mistakes_are_named(task: AnyTask) -> None:
+    with pytest.raises(InvalidPayload) as refused:
+        task.enqueue(zone="Mars/Olympus", as_of="yesterday")
+    assert list(refused.value.problems) == ["zone", "as_of"]
+
+    task.enqueue(tenant="nobody")
+    task.enqueue(tenant=make_tenant().slug, as_of=date.max)
+    assert [(job.state, job.error_type) for job in run_jobs()] == [
+        ("dead", "UnknownTenant"),
+        ("dead", "NoSuchDay"),
+    ]
+
+
+@EACH
+def test_a_tenant_that_is_not_active_is_skipped(task: AnyTask) -> None:
+    tenant = make_tenant(is_active=False)
+    make_member(tenant, Role.OWNER)
+    client = make_client(tenant)
+    make_document(client, DAY + timedelta(days=7))
+    make_filing(client, DAY)
+
+    assert task(tenant=tenant.slug, as_of=DAY) == {"skipped": "not active"}
+    assert (enqueued_jobs(), Notification.objects.count()) == ([], 0)
+
+
+@EACH
+def test_a_tenants_job_says_what_it_found(task: AnyTask) -> None:
+    tenant = make_tenant()
+    make_member(tenant, Role.OWNER, email="owner@acme.example")
+    client = make_client(tenant)
+    make_document(client, DAY + timedelta(days=7))
+    make_filing(client, DAY)
+
+    task.using(tenant=tenant.slug).enqueue(tenant=tenant.slug, as_of=DAY)
+    ran = run_jobs()[0]
+
+    assert ran.state == "succeeded"
+    assert ran.result in (
+        {"found": 1, "people": 1, "unreachable": []},
+        {"found": 1, "notices": 1},
+    )
+
+
+@pytest.mark.parametrize("task", [tasks.refresh_scores, *REMINDERS], ids=lambda task: task.name)
+def test_the_day_is_what_a_schedule_gives(task: AnyTask) -> None:
+    assert date_argument(task.definition.arguments) == "as_of"

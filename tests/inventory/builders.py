@@ -1,5 +1,6 @@
 """The one place where tests get products and stock from."""
 
+from datetime import datetime
 from itertools import count
 from typing import Any
 
@@ -43,3 +44,18 @@ def change_to(stock: Stock, quantity: int) -> None:
         change = quantity - stock.quantity
         move_stock(stock=stock, change=change, reason=Movement.Reason.RECEIPT)
         stock.refresh_from_db()
+
+
+def move_at(stock: Stock, at: datetime, change: int) -> None:
+    """Move stock at an instant of choice, ledger and all."""
+    stock.refresh_from_db()
+    stock.quantity += change
+    stock.save(update_fields=["quantity"])
+    Movement.objects.create(
+        stock=stock,
+        change=change,
+        quantity=stock.quantity,
+        reason=Movement.Reason.ADJUSTMENT,
+        actor="test",
+        at=at,
+    )

@@ -1,13 +1,16 @@
 """Notices in the app: who gets them, and never twice."""
 
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 import time_machine
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 from pydantic import ValidationError
 from pytest_django import DjangoAssertNumQueries
 
+from jobs import dry_run
 from jobs.errors import InvalidPayload
 from jobs.states import State
 from jobs.testing import run_jobs
@@ -236,3 +239,56 @@ def test_a_kind_that_does_not_exist_is_refused_at_enqueue() -> None:
         tasks.notify_members.enqueue(tenant="x", kind="gossip", notices=[notice()])  # type: ignore[arg-type]
 
     assert list(caught.value.problems) == ["kind"]
+
+
+@pytest.fixture
+def dry() -> Iterator[list[dry_run.Told]]:
+    """What a dry run is told, which lasts as long as the test."""
+    told: list[dry_run.Told] = []
+    token = dry_run._told.set(told)
+    yield told
+    dry_run._told.reset(token)
+
+
+def test_a_dry_run_is_told_of_each_new_notice_of_each_person(dry: list[dry_run.Told]) -> None:
+    tenant = make_tenant()
+    for name in ("ann", "bob"):
+        make_member(tenant, Role.OWNER, username=name)
+    make_member(tenant, Role.VIEWER)
+
+    assert tell(tenant, notice("a"), notice("b", title="Tofu\nis low")) == 4
+    assert tell(tenant, notice("a")) == 0
+
+    assert [(each.what, each.tenant, each.to) for each in dry] == [
+        ("notice", tenant.slug, name) for name in ("ann", "ann", "bob", "bob")
+    ]
+    assert [each.detail for each in dry[:2]] == [
+        {"kind": "low_stock", "title": "Chai is low"},
+        {"kind": "low_stock", "title": "Tofu is low"},
+    ]
+
+
+def test_a_dry_run_is_told_of_people_without_a_company(dry: list[dry_run.Told]) -> None:
+    ann = make_user(username="ann")
+    notify(user_ids=[ann.pk], tenant=None, kind=Kind.SYSTEM, notices=[notice()])
+    assert [(each.tenant, each.to) for each in dry] == [("", "ann")]
+
+
+def test_a_dry_run_reads_who_it_was_in_one_statement_more(
+    dry: list[dry_run.Told], django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    tenant = make_tenant()
+    for _ in range(5):
+        make_member(tenant, Role.OWNER)
+
+    with django_assert_num_queries(3):
+        tell(tenant, *[notice(f"subject:{n}") for n in range(20)])
+    assert len(dry) == 100
+
+
+def test_outside_of_a_dry_run_nothing_is_read_back() -> None:
+    tenant = make_tenant()
+    make_member(tenant, Role.OWNER)
+    with CaptureQueriesContext(connection) as queries:
+        tell(tenant)
+    assert "RETURNING" not in queries[-1]["sql"]

@@ -25,9 +25,9 @@ from erp.demo import flow
 from erp.demo.report import make_report, print_report
 from erp.demo.sample import COMPANIES
 from erp.environment import kept_secret
-from jobs.schedules.sync import sync_schedules
 from erp.stack import StackRuns, only_one
 from jobs.child_process import Child, KeptChild
+from jobs.schedules.sync import sync_schedules
 from tenants.models import Tenant
 
 #: Waits between attempts are shortened, so that a job runs out of them while one watches.
