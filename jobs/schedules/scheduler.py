@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, transaction
 
 from jobs.enqueue import Prepared, insert_prepared
 from jobs.errors import JobsError
@@ -36,6 +36,9 @@ log = structlog.get_logger(__name__)
 BATCH = 100
 #: A transaction of a scheduler that does nothing for so long is ended by PostgreSQL.
 FROZEN_AFTER = timedelta(seconds=5)
+
+#: SQLSTATE of a session that was ended for that. Class 08: connection lost; 57: ended by somebody.
+_RESTED_TOO_LONG = "25P03"
 
 _NEXT = """
     SELECT wake_at, clock_timestamp() FROM jobs_schedule
@@ -87,7 +90,7 @@ def tick(now: datetime | None = None) -> Ticked:
         try:
             _see_to_some(at, size, failed, taken, done)
         except DatabaseError as error:
-            if not taken or not connection.is_usable():
+            if not taken or _is_the_connection(error):
                 raise
             if len(taken) == 1:
                 failed.add(taken[0].pk)
@@ -98,6 +101,12 @@ def tick(now: datetime | None = None) -> Ticked:
             # Others are at it, or it cannot be done now.
             done.wait = timedelta(0)
             return done
+
+
+def _is_the_connection(error: DatabaseError) -> bool:
+    """Say whether PostgreSQL is gone, or ended our session: no schedule's fault."""
+    code: str | None = getattr(error.__cause__, "sqlstate", None)
+    return code is None or code == _RESTED_TOO_LONG or code[:2] in {"08", "57"}
 
 
 def _next(now: datetime | None) -> tuple[datetime | None, datetime]:
