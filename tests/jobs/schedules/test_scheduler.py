@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django_celery_beat.models import CrontabSchedule, PeriodicTask
 
 from jobs.definition import Unique
 from jobs.models import Firing, Job, Schedule
+from jobs.schedules import scheduler
 from jobs.schedules.scheduler import tick
 from jobs.tasks import probe
 from tests.jobs.schedules.schedules import at, changed_at, history, jobs_of, make_schedule
@@ -353,3 +355,31 @@ def test_an_instant_is_skipped_while_the_last_job_is_unfinished_when_the_rule_sa
     Job.objects.filter(id__in=[job.id for job in jobs_of(skipped)]).update(state="succeeded")
     tick(at("2026-03-01 11:00"))
     assert history(skipped)[-1] == ("fired", "03-01 11:00")
+
+
+# --- plans ----------------------------------------------------------------------------------------
+
+
+def test_with_ten_thousand_schedules_both_looks_are_by_index() -> None:
+    make_schedule(cron="0 9 * * *", since=at("2026-03-01 08:00"))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO django_celery_beat_periodictask (name, task, crontab_id, args, kwargs,"
+            " enabled, one_off, total_run_count, date_changed, description, headers)"
+            " SELECT 'many ' || n, task, crontab_id, args, kwargs, true, false, 0, now(), '', '{}'"
+            " FROM django_celery_beat_periodictask, generate_series(1, 10000) AS n"
+        )
+        cursor.execute(
+            "UPDATE jobs_schedule SET stale = false, next_at = '2026-03-02 09:00+00',"
+            " wake_at = '2026-03-02 09:00+00' WHERE stale AND wake_at > '2026-03-01 08:00+00'"
+        )
+        cursor.execute("ANALYZE jobs_schedule, django_celery_beat_periodictask")
+        with CaptureQueriesContext(connection) as asked:
+            assert tick(at("2026-03-01 09:00")).fired == 1
+        (taking,) = (sql for query in asked if "SKIP LOCKED" in (sql := query["sql"] or ""))
+        for sql in (scheduler._NEXT, taking):
+            cursor.execute("EXPLAIN " + sql)
+            plan = "\n".join(row[0] for row in cursor.fetchall())
+            assert "jobs_schedule_wake" in plan, plan
+            assert "Seq Scan on jobs_schedule" not in plan, plan
+            assert "Seq Scan on django_celery_beat_periodictask" not in plan, plan
