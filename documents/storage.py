@@ -6,6 +6,8 @@ from collections.abc import Callable
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
+from jobs import dry_run
+
 
 def keep(content: bytes, name_of: Callable[[str], str]) -> str:
     """Keep ``content`` and return its name in the storage.
@@ -14,11 +16,12 @@ def keep(content: bytes, name_of: Callable[[str], str]) -> str:
         name_of: Makes the name from the SHA-256 of the content, in hexadecimal.
 
     The same content has the same name, so a second run finds the first one's file. A file that a
-    crash left half-written does not have the bytes its name promises, and is written again.
+    crash left half-written does not have the bytes its name promises, and is written again. A dry
+    run keeps nothing.
     """
     digest = hashlib.sha256(content).hexdigest()
     name = name_of(digest)
-    if holds(name, digest):
+    if dry_run.is_dry_run() or holds(name, digest):
         return name
     if default_storage.exists(name):
         default_storage.delete(name)

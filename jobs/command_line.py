@@ -1,6 +1,7 @@
 """What commands for people share: types of arguments, who is at the terminal, table cells."""
 
 import json
+import re
 from argparse import ArgumentTypeError
 from datetime import datetime
 from getpass import getuser
@@ -12,6 +13,8 @@ from jobs.errors import InvalidPayload
 MOST_ROWS = 10_000
 LONGEST_SECONDS = int(LONGEST_WAIT.total_seconds())
 _LONGEST_CELL = 120
+#: What would steer a terminal, or hide what stands before it.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def rows_wanted(text: str) -> int:
@@ -73,5 +76,5 @@ def cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.3f}"
     if isinstance(value, dict | list):
-        return json.dumps(value, ensure_ascii=False)
-    return str(value).replace("\n", " ")[:_LONGEST_CELL]
+        return _CONTROL.sub("�", json.dumps(value, ensure_ascii=False))
+    return _CONTROL.sub("�", str(value)[:_LONGEST_CELL].replace("\n", " "))

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 MOST_TRIED = 1_000
 
 
+class WouldFail(NotPossible):
+    """The task would fail; its cause is what its body raised."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Told:
     """Something that would happen."""
@@ -62,7 +66,7 @@ def try_out(
     Raises:
         InvalidPayload: an argument does not fit.
         NotPossible: the task acts outside the database, where nothing can be undone.
-        Exception: what the body raises.
+        WouldFail: its body raises something, which the text says.
     """
     import uuid_utils.compat
 
@@ -79,11 +83,16 @@ def try_out(
     sealed = payload.seal(definition.name, checked)
     correlation_id = f"dry-run-{uuid_utils.compat.uuid7().hex}"
     told: list[Told] = []
+    context = job_context(correlation_id=correlation_id, tenant=tenant, dry_run=True)
     token = _told.set(told)
     try:
-        with transaction.atomic(), job_context(correlation_id=correlation_id, tenant=tenant):
+        with transaction.atomic(), context:
             try:
-                result = _run(task, sealed.payload, sealed.secrets)
+                try:
+                    result = _run(task, sealed.payload, sealed.secrets)
+                except Exception as error:
+                    text = f"{definition.name} would fail: {_in_words(error)}"
+                    raise WouldFail(text) from error
                 told.insert(0, _line(definition.name, tenant, sealed.payload, result=result))
                 _try_enqueued(correlation_id, told)
             finally:
@@ -117,25 +126,33 @@ def _try_enqueued(correlation_id: str, told: list[Told]) -> None:
     for _ in range(MOST_TRIED):
         if not waiting:
             return
-        told.append(_tried(waiting.popleft()))
+        _try(waiting.popleft(), told)
         look()
     told += [_line(job.task, job.tenant, job.payload) for job in waiting]
 
 
-def _tried(job: "Job") -> Told:
+def _try(job: "Job", told: list[Told]) -> None:
+    """Try a job, and tell of it before what it tells itself."""
     from jobs.context import job_context
     from jobs.task import get_task
 
     task = get_task(job.task)
-    if not task.definition.atomic:
-        return _line(job.task, job.tenant, job.payload)
-    try:
-        with transaction.atomic(), job_context(tenant=job.tenant):
-            result = _run(task, job.payload, bytes(job.secrets) if job.secrets else None)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the job would fail with it
-        text = str(error) if isinstance(error, JobsError) else f"{type(error).__name__}: {error}"
-        return _line(job.task, job.tenant, job.payload, error=text)
-    return _line(job.task, job.tenant, job.payload, result=result)
+    before = len(told)
+    more: dict[str, Any] = {}
+    if task.definition.atomic:
+        try:
+            with transaction.atomic(), job_context(tenant=job.tenant):
+                more["result"] = _run(
+                    task, job.payload, bytes(job.secrets) if job.secrets else None
+                )
+        except Exception as error:  # noqa: BLE001 - whatever it is, the job would fail with it
+            more["error"] = _in_words(error)
+            del told[before:]  # undone with it
+    told.insert(before, _line(job.task, job.tenant, job.payload, **more))
+
+
+def _in_words(error: Exception) -> str:
+    return str(error) if isinstance(error, JobsError) else f"{type(error).__name__}: {error}"
 
 
 def _line(task: str, tenant: str, payload: dict[str, Any], **more: Any) -> Told:

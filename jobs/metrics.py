@@ -4,6 +4,7 @@ Any web process gives the same answer, and a restart forgets nothing. Staff who 
 it in their session; Prometheus shows a bearer token (``authorization: {credentials: …}``).
 """
 
+import math
 from collections.abc import Iterator
 from itertools import accumulate
 
@@ -33,6 +34,7 @@ class JobsCollector(Collector):
         yield from _ended()
         yield from _queues()
         yield _parked()
+        yield from _schedules()
 
     def describe(self) -> list[Metric]:
         """Promise nothing, so that registering the collector asks the database nothing."""
@@ -115,6 +117,37 @@ def _parked() -> Metric:
     for name in sorted({gates.UNKNOWN_TASK, *waiting, *gates.declared()}):
         family.add_metric((name,), waiting.get(name, 0))
     return family
+
+
+def _schedules() -> Iterator[Metric]:
+    """Tell how schedules are now; firings are not counted, since their history is pruned."""
+    health = selectors.schedule_health()
+    yield GaugeMetricFamily("beats", "Beats that looked within a lease.", value=health.beats)
+    looked = GaugeMetricFamily("beat_last_tick_seconds", "Since the last look of any beat.")
+    if health.tick_age is not None:
+        looked.add_metric((), health.tick_age.total_seconds())
+    yield looked
+    yield GaugeMetricFamily(
+        "schedules_overdue", "Schedules due for more than a minute.", value=len(health.overdue)
+    )
+    yield GaugeMetricFamily(
+        "schedules_troubled",
+        "Schedules that cannot be planned, or could not be run last.",
+        value=len(health.troubled),
+    )
+    age = GaugeMetricFamily(
+        "canary_age_seconds", "Since a canary last came through; +Inf: never.", labels=("queue",)
+    )
+    wait = GaugeMetricFamily(
+        "canary_wait_seconds", "From its enqueueing until a worker ran it.", labels=("queue",)
+    )
+    for canary in health.canaries:
+        age.add_metric(
+            (canary.queue,), math.inf if canary.age is None else canary.age.total_seconds()
+        )
+        if canary.wait is not None:
+            wait.add_metric((canary.queue,), canary.wait.total_seconds())
+    yield from (age, wait)
 
 
 _REGISTRY = CollectorRegistry()

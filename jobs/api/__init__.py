@@ -1,4 +1,5 @@
-"""The HTTP API under ``/api/``: health, jobs, queues, dead letters, tasks.
+"""The HTTP API under ``/api/``: health, jobs, queues, dead letters, schedules,
+tasks.
 
 Callers show a session cookie (with the CSRF token for anything but reading) or a bearer token.
 Viewers look, operators act. What goes wrong is answered as

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from jobs import health, selectors
 from jobs.api.auth import Viewer
-from jobs.representation import QueueRow, WorkerRow
+from jobs.representation import QueueRow, ScheduleHealthRow, WorkerRow
 
 router = Router(tags=["health"])
 
@@ -57,6 +57,12 @@ def queues(request: HttpRequest) -> list[QueueRow]:
 def workers(request: HttpRequest) -> list[WorkerRow]:
     """Return the living workers with what they run, then those silent in the last hour."""
     return [WorkerRow.of(view) for view in selectors.list_workers()]
+
+
+@router.get("/schedules", auth=Viewer(), response=ScheduleHealthRow, summary="Are schedules fired?")
+def schedules(request: HttpRequest) -> ScheduleHealthRow:
+    """Return how many beats look, what is overdue or has a problem, and each queue's canary."""
+    return ScheduleHealthRow.of(selectors.schedule_health())
 
 
 @router.get("/redis", auth=Viewer(), response=RedisStatus, summary="How is Redis?")

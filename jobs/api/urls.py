@@ -10,6 +10,7 @@ from jobs.api import (
     limit_routes,
     queue_routes,
     replay_routes,
+    schedule_routes,
     task_routes,
     workflow_routes,
 )
@@ -19,7 +20,7 @@ from jobs.api.problems import add_handlers
 api = NinjaAPI(
     title="Jobs",
     version="1",
-    description="Queues, jobs, dead letters and tasks. Viewers look, operators act.",
+    description="Queues, jobs, dead letters, schedules and tasks. Viewers look, operators act.",
     urls_namespace="api",
     auth=Viewer(),
     docs_decorator=staff_member_required,
@@ -30,6 +31,7 @@ api.add_router("/queues", queue_routes.router)
 api.add_router("/limits", limit_routes.router)
 api.add_router("/dead-letters", dead_letter_routes.router)
 api.add_router("/replays", replay_routes.router)
+api.add_router("/schedules", schedule_routes.router)
 api.add_router("/tasks", task_routes.router)
 api.add_router("/workflows", workflow_routes.router)
 add_handlers(api)

@@ -4,6 +4,7 @@ Ids are strings, times ISO 8601 with an offset, durations seconds. Secrets are m
 rows hold nothing else.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from jobs.models import AuditEntry, DeadLetter, Job, ReplayBatch
@@ -18,13 +19,25 @@ from jobs.representation.queues import (
     WorkerRow,
 )
 from jobs.representation.rows import Row
+from jobs.representation.runs import RunRow, ToldRow, TrialRow
+from jobs.representation.schedules import (
+    CanaryRow,
+    FiringRow,
+    InstantRow,
+    ScheduleDetailRow,
+    ScheduleHealthRow,
+    ScheduleRow,
+)
 from jobs.representation.workflows import StageRow, WorkflowDetailRow, WorkflowRow
+from jobs.schedules.by_hand import Run, Trial
 from jobs.selectors import (
     DeadLetterGroup,
     FailureGroup,
     JobDetail,
     LimitView,
     QueueOverview,
+    ScheduleHealth,
+    ScheduleView,
     TaskStats,
     WorkerView,
     WorkflowDetail,
@@ -34,18 +47,27 @@ from jobs.selectors import (
 __all__ = [
     "AttemptRow",
     "AuditRow",
+    "CanaryRow",
     "DeadLetterGroupRow",
     "DeadLetterRow",
     "EnqueuedRow",
     "FailureRow",
+    "FiringRow",
+    "InstantRow",
     "JobDetailRow",
     "JobRow",
     "LimitRow",
     "QueueRow",
     "ReplayRow",
+    "RunRow",
     "RunningRow",
+    "ScheduleDetailRow",
+    "ScheduleHealthRow",
+    "ScheduleRow",
     "StageRow",
     "StatsRow",
+    "ToldRow",
+    "TrialRow",
     "WorkerRow",
     "WorkflowDetailRow",
     "WorkflowRow",
@@ -53,34 +75,30 @@ __all__ = [
     "row_of",
 ]
 
-_ROWS: dict[type, type[Row]] = {
-    Job: JobRow,
-    DeadLetter: DeadLetterRow,
-    DeadLetterGroup: DeadLetterGroupRow,
-    ReplayBatch: ReplayRow,
-    AuditEntry: AuditRow,
-    FailureGroup: FailureRow,
-    TaskStats: StatsRow,
+_ROWS: dict[type, Callable[[Any], Row]] = {
+    Job: JobRow.model_validate,
+    JobDetail: JobDetailRow.of,
+    DeadLetter: DeadLetterRow.model_validate,
+    DeadLetterGroup: DeadLetterGroupRow.model_validate,
+    ReplayBatch: ReplayRow.model_validate,
+    AuditEntry: AuditRow.model_validate,
+    FailureGroup: FailureRow.model_validate,
+    TaskStats: StatsRow.model_validate,
+    LimitView: LimitRow.of,
+    QueueOverview: QueueRow.of,
+    Run: RunRow.of,
+    ScheduleHealth: ScheduleHealthRow.of,
+    ScheduleView: ScheduleRow.of,
+    Trial: TrialRow.of,
+    WorkerView: WorkerRow.of,
+    WorkflowView: WorkflowRow.of,
+    WorkflowDetail: WorkflowDetailRow.of,
 }
 
 
 def row_of(item: object) -> Row:
     """Represent whatever a selector returned; raises ``KeyError`` for anything else."""
-    match item:
-        case JobDetail():
-            return JobDetailRow.of(item)
-        case LimitView():
-            return LimitRow.of(item)
-        case QueueOverview():
-            return QueueRow.of(item)
-        case WorkerView():
-            return WorkerRow.of(item)
-        case WorkflowView():
-            return WorkflowRow.of(item)
-        case WorkflowDetail():
-            return WorkflowDetailRow.of(item)
-        case _:
-            return _ROWS[type(item)].model_validate(item)
+    return _ROWS[type(item)](item)
 
 
 def as_json(item: object) -> dict[str, Any]:

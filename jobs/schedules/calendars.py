@@ -26,12 +26,14 @@ class Days(models.TextChoices):
 def _calendar(country: str) -> holidays.HolidayBase:
     code, _, part = country.partition("-")
     try:
-        return holidays.country_holidays(code, subdiv=part or None)
+        if len(code) == 2 and code.isupper():  # the package has other things by other names
+            return holidays.country_holidays(code, subdiv=part or None)
     except NotImplementedError:
-        raise UnknownCountry(
-            f"country: no calendar is known for {country!r}; expected an ISO 3166-1 code, perhaps "
-            "with a part of the country, such as 'DE' or 'DE-BY'."
-        ) from None
+        pass
+    raise UnknownCountry(
+        f"country: no calendar is known for {country!r}; expected an ISO 3166-1 code, perhaps "
+        "with a part of the country, such as 'DE' or 'DE-BY'."
+    )
 
 
 def check_country(country: str) -> None:

@@ -36,8 +36,8 @@ def prepared(schedule: Schedule, due_at: datetime, day: date, now: datetime) -> 
             arguments,
             Options(
                 queue=row.queue or None,
-                priority=_priority(row),
-                tenant=_tenant(arguments),
+                priority=priority_of(row),
+                tenant=tenant_of(arguments),
                 run_at=starts if starts > now else None,
                 expires=expires,
             ),
@@ -78,12 +78,18 @@ def _read(row: Any, name: str, kind: type) -> Any:
     return value
 
 
-def _tenant(arguments: Mapping[str, Any]) -> str | None:
+def tenant_of(arguments: Mapping[str, Any]) -> str | None:
+    """Return the tenant that a run with these arguments is for, if it is for one."""
     tenant = arguments.get("tenant")
     return tenant if isinstance(tenant, str) else None
 
 
-def _priority(row: Any) -> Priority | None:
+def priority_of(row: Any) -> Priority | None:
+    """Return the priority of a schedule's jobs; None: their task's own.
+
+    Raises:
+        EnqueueError: there is none of its number.
+    """
     if row.priority is None:
         return None
     try:

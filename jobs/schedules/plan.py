@@ -46,9 +46,9 @@ def _own_timing(row: Any, schedule: Schedule) -> Timing:
     if row.interval is not None:
         try:
             interval = timedelta(**{row.interval.period: row.interval.every})
+            anchor = row.start_time or schedule.changed_at + interval
         except (OverflowError, TypeError):
             raise BadTiming(f"interval: {row.interval} is not a length of time") from None
-        anchor = row.start_time or schedule.changed_at + interval
         return Every(interval=interval, anchor=anchor)
     if row.clocked is not None:
         return Once(at=row.clocked.clocked_time)

@@ -168,7 +168,7 @@ def _see_to(schedule: Schedule, batch: _Batch) -> None:
         decision = decide(
             timing, rules_of(schedule), after=schedule.plan_after, now=batch.now, overdue=overdue
         )
-    except JobsError as error:
+    except (JobsError, OverflowError) as error:  # the latter: beyond the year 9999
         log.error("schedule_unplannable", schedule=schedule.periodic_task.name, error=str(error))
         batch.plans.append(_plan(schedule, schedule.plan_after, None, problem=str(error)))
         return

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 from django.db.models import OuterRef, Subquery
-from django.utils import timezone
 
 from jobs.conf import jobs_settings
 from jobs.errors import JobsError
@@ -15,12 +14,17 @@ from jobs.models import Beat, Canary, Firing, Schedule
 from jobs.queues import QUEUES
 from jobs.schedules.plan import RELATED, timing_of
 from jobs.schedules.rules import LATE_AFTER
-from jobs.schedules.timing import Timing
+from jobs.schedules.timing import FIELDS, Timing
+from jobs.selectors.sql import fetch
 
 #: Instants that one question may ask for.
 MOST_INSTANTS = 1_000
 #: A queue whose last canary is older is not served.
 CANARY_AFTER = timedelta(minutes=2)
+#: Troubled and overdue schedules that are named.
+MOST_NAMED = 100
+#: The declaration of the probes through each queue.
+CANARY = "jobs.canary"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +59,22 @@ class ScheduleView:
     last: Firing | None
     rules: Schedule
 
+    @property
+    def state(self) -> str:
+        """In a word: ``off``, ``problem``, ``overdue``, ``changed`` by a person, or ``on``."""
+        if not self.enabled:
+            return "off"
+        if self.problem:
+            return "problem"
+        if self.overdue:
+            return "overdue"
+        return "changed" if self.changed else "on"
+
+    @property
+    def is_canary(self) -> bool:
+        """Whether it is one of the probes through each queue."""
+        return self.declared_name == CANARY
+
 
 @dataclass(frozen=True, kw_only=True)
 class CanaryView:
@@ -81,9 +101,9 @@ class ScheduleHealth:
     beats: int
     #: Since the last look of any beat; None: there was none yet.
     tick_age: timedelta | None
-    #: Names of enabled schedules that are due for more than a minute.
+    #: Names of enabled schedules that are due for more than a minute: :data:`MOST_NAMED` at most.
     overdue: tuple[str, ...]
-    #: Names of enabled schedules with a problem.
+    #: Names of enabled schedules with a problem, as many at most.
     troubled: tuple[str, ...]
     #: Empty when canaries are switched off.
     canaries: tuple[CanaryView, ...]
@@ -103,18 +123,22 @@ def list_schedules(*, name: str | None = None) -> list[ScheduleView]:
         .order_by("periodic_task__name")
     )
     if name is not None:
+        if "\0" in name:  # PostgreSQL refuses to compare with it
+            return []
         rows = rows.filter(periodic_task__name=name) or rows.filter(declared_name=name)
     found: list[Any] = list(rows)
     firings = Firing.objects.in_bulk([row.last_firing for row in found if row.last_firing])
-    now = timezone.now()
+    now = _now()
     return [_view(row, firings.get(row.last_firing), now) for row in found]
 
 
 def get_schedule(schedule_id: int) -> ScheduleView:
     """Return one; raises ``Schedule.DoesNotExist``."""
-    row = Schedule.objects.select_related(*RELATED).get(pk=schedule_id)
+    row = Schedule.objects.select_related(*RELATED).filter(pk=schedule_id).first()
+    if row is None:
+        raise Schedule.DoesNotExist(f"There is no schedule {schedule_id}.")
     last = Firing.objects.filter(schedule_id=row.pk).order_by("-due_at", "-id").first()
-    return _view(row, last, timezone.now())
+    return _view(row, last, _now())
 
 
 def firings_of(schedule_id: int, *, limit: int = 50, before: int | None = None) -> list[Firing]:
@@ -140,14 +164,14 @@ def next_instants(
     if not view.enabled:
         return []
     try:
-        return instants(timing_of(view.rules), after=after or timezone.now(), count=count)
-    except JobsError:
+        return instants(timing_of(view.rules), after=after or _now(), count=count)
+    except (JobsError, OverflowError):
         return []
 
 
 def schedule_health() -> ScheduleHealth:
     """Return whether schedules are fired, by few cheap questions."""
-    now = timezone.now()
+    now = _now()
     last = Beat.objects.order_by("-ticked_at").values_list("ticked_at", flat=True).first()
     living = Beat.objects.filter(stopped_at=None, ticked_at__gt=now - jobs_settings().LEASE)
     overdue = Schedule.objects.filter(wake_at__lt=now - LATE_AFTER, periodic_task__enabled=True)
@@ -156,8 +180,8 @@ def schedule_health() -> ScheduleHealth:
     return ScheduleHealth(
         beats=living.count(),
         tick_age=None if last is None else max(timedelta(0), now - last),
-        overdue=tuple(overdue.order_by(names).values_list(names, flat=True)[:100]),
-        troubled=tuple(troubled.order_by(names).values_list(names, flat=True)[:100]),
+        overdue=tuple(overdue.order_by(names).values_list(names, flat=True)[:MOST_NAMED]),
+        troubled=tuple(troubled.order_by(names).values_list(names, flat=True)[:MOST_NAMED]),
         canaries=tuple(_canaries(now)) if jobs_settings().CANARY else (),
     )
 
@@ -176,14 +200,21 @@ def _canaries(now: datetime) -> list[CanaryView]:
     ]
 
 
+def _now() -> datetime:
+    """Return the instant by the database's clock, which beats and workers go by."""
+    ((now,),) = fetch("SELECT clock_timestamp()")
+    return cast("datetime", now)
+
+
 def _view(schedule: Schedule, last: Firing | None, now: datetime) -> ScheduleView:
     from jobs.schedules.sync import values_of
 
     row: Any = schedule.periodic_task
     zone = row.crontab.timezone if row.crontab else ZoneInfo("UTC")
     declared: dict[str, Any] | None = schedule.declared
-    is_values = values_of(schedule) if declared else {}
-    changed = [name for name, value in is_values.items() if declared and declared[name] != value]
+    values = values_of(schedule) if declared else {}
+    # What a newer release declares besides is not there before a beat has seen to it.
+    changed = [name for name, value in values.items() if (declared or {}).get(name, value) != value]
     due = schedule.next_at
     return ScheduleView(
         id=schedule.pk,
@@ -203,7 +234,6 @@ def _view(schedule: Schedule, last: Firing | None, now: datetime) -> ScheduleVie
 
 
 def _when(row: Any) -> str:
-    if row.crontab is None:
-        return str(row.scheduler)
-    names = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
-    return " ".join(str(getattr(row.crontab, name)) for name in names)
+    if row.crontab is not None:
+        return " ".join(str(getattr(row.crontab, name)) for name in FIELDS)
+    return str(row.interval or row.clocked or row.solar or "never")

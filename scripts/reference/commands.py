@@ -59,6 +59,8 @@ def _command(heading: str, parser: Any) -> str:
 
 def _spelled(action: Any) -> str:
     value = action.metavar or action.dest.upper()
+    if action.nargs == "?":
+        value = f"[{value}]"
     if not action.option_strings:
         return f"`{value}{' …' if action.nargs in ('+', '*') else ''}`"
     wanted = "" if action.nargs == 0 else f" {value}{' …' if action.nargs == '+' else ''}"

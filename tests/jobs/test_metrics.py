@@ -1,12 +1,14 @@
 """What Prometheus is told."""
 
+import math
+
 import pytest
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
 from jobs.maintenance.pruner import prune
 from jobs.maintenance.rollup import merge
-from jobs.models import Job
+from jobs.models import Beat, Canary, Job, Schedule
 from jobs.states import State
 from jobs.tokens import create_token
 from tenants.models import User
@@ -19,6 +21,7 @@ from tests.jobs.records import (
     make_viewer,
     make_worker,
 )
+from tests.jobs.schedules.schedules import make_schedule
 
 pytestmark = pytest.mark.django_db
 
@@ -139,3 +142,29 @@ def test_a_job_that_waits_for_a_limit_does_not_make_its_queue_late() -> None:
     samples = scraped()
     assert 29 < samples["queue_oldest_seconds", (("queue", "email"),)] < 300
     assert samples["queue_depth", (("queue", "email"), ("state", "available"))] == 1
+
+
+def test_schedules_are_measured_as_they_are_now() -> None:
+    Beat.objects.create(host="h", pid=1, ticked_at=ago(seconds=3))
+    schedule = make_schedule(cron="0 9 * * *")
+    Schedule.objects.filter(pk=schedule.pk).update(wake_at=ago(minutes=5), problem="broken")
+    make_schedule(cron="0 9 * * *")
+    samples = scraped()
+    assert (samples["beats", ()], samples["schedules_overdue", ()]) == (1, 1)
+    assert samples["schedules_troubled", ()] == 1
+    assert samples["beat_last_tick_seconds", ()] == pytest.approx(3, abs=2)
+
+
+def test_before_the_first_look_nobody_says_how_long_ago_it_was() -> None:
+    samples = scraped()
+    assert samples["beats", ()] == 0
+    assert ("beat_last_tick_seconds", ()) not in samples
+
+
+def test_each_queue_has_the_age_of_its_canary_and_infinity_before_the_first() -> None:
+    Canary.objects.create(queue="email", enqueued_at=ago(seconds=9), ran_at=ago(seconds=5))
+    samples = scraped()
+    assert samples["canary_age_seconds", (("queue", "email"),)] == pytest.approx(5, abs=2)
+    assert samples["canary_wait_seconds", (("queue", "email"),)] == pytest.approx(4, abs=0.5)
+    assert samples["canary_age_seconds", (("queue", "pdf"),)] == math.inf
+    assert ("canary_wait_seconds", (("queue", "pdf"),)) not in samples

@@ -17,20 +17,22 @@ from jobs.management.subcommands import (
     acting,
     audit,
     dead_letters,
+    instants,
     limits,
     looking,
+    schedules,
     workflows,
 )
 from jobs.management.subcommands.terminal import Run, Terminal
 
 #: In the order of ``--help``.
-_MODULES = (looking, acting, workflows, limits, dead_letters, audit)
+_MODULES = (looking, acting, schedules, instants, workflows, limits, dead_letters, audit)
 
 
 class Command(BaseCommand):
     """The jobs of the service, from a terminal."""
 
-    help = "See and steer jobs: list, show, enqueue, cancel, retry, limits, dead-letters, …"
+    help = "See and steer jobs: list, show, enqueue, cancel, retry, schedules, dead-letters, …"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Define the subcommands."""

@@ -17,12 +17,15 @@ READS = [
     "/api/health/queues",
     "/api/health/workers",
     "/api/health/redis",
+    "/api/health/schedules",
     "/api/jobs/email",
     f"/api/jobs/email/{uuid.uuid4()}",
     "/api/queues/stats",
     "/api/dead-letters",
     "/api/replays",
     "/api/replays/7",
+    "/api/schedules",
+    "/api/schedules/7",
     "/api/tasks",
 ]
 ACTS = [
@@ -33,6 +36,7 @@ ACTS = [
     *(f"/api/dead-letters/{uuid.uuid4()}/{verb}" for verb in ("replay", "discard")),
     "/api/dead-letters/replay",
     "/api/replays/7/stop",
+    "/api/schedules/7/run",
 ]
 
 
