@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from celery.schedules import ParseException, crontab
@@ -175,6 +176,7 @@ class Cron:
         return before + timedelta(seconds=high)
 
 
+@lru_cache(maxsize=1024)
 def _numbers(name: str, text: str) -> frozenset[int]:
     written = _WEEKDAYS if name == "day_of_week" else _NUMBERS
     compact = text.replace(" ", "")
