@@ -61,6 +61,7 @@ def _operations(request: HttpRequest) -> list[dict[str, Any]]:
             "active": _view_of(request) in {"queues:index", "queues:queue"},
         },
         {"title": "Jobs", "link": reverse("queues:jobs"), "icon": "list_alt"},
+        {"title": "Schedules", "link": reverse("queues:schedules"), "icon": "schedule"},
         {"title": "Workflows", "link": reverse("queues:workflows"), "icon": "account_tree"},
         {
             "title": "Dead letters",

@@ -4,8 +4,8 @@ A schedule names a declared task, and its arguments are checked when it is saved
 error is seen by who makes it and not at night. Every change is in the audit log.
 """
 
-import json
-from typing import TYPE_CHECKING, Any, ClassVar
+from itertools import chain
+from typing import Any
 
 import django_celery_beat.admin  # noqa: F401 - registers what is replaced here
 import django_celery_results.admin  # noqa: F401
@@ -13,6 +13,9 @@ from django import forms
 from django.contrib import admin, messages
 from django.db import models, transaction
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import mark_safe
 from django_celery_beat.models import (
     ClockedSchedule,
     CrontabSchedule,
@@ -22,16 +25,15 @@ from django_celery_beat.models import (
     SolarSchedule,
 )
 from django_celery_results.models import GroupResult, TaskResult
-from unfold.admin import ModelAdmin
-from unfold.widgets import UnfoldAdminSelectWidget
+from unfold.admin import ModelAdmin, StackedInline
 
-from jobs import audit, payload
+from jobs import audit, selectors
 from jobs.admin_readonly import ReadOnlyAdmin
-from jobs.enqueue import enqueue_by_name
-from jobs.errors import EnqueueError, InvalidPayload
-from jobs.permissions import actor_of, may_operate
-from jobs.queues import QUEUES
-from jobs.task import get_task, registry
+from jobs.celery_forms import KINDS, CrontabForm, IntervalForm, RulesForm, ScheduleForm
+from jobs.errors import JobsError
+from jobs.models import Schedule
+from jobs.permissions import actor_of, may_operate, may_view
+from jobs.schedules import by_hand
 
 for model in (
     ClockedSchedule,
@@ -45,71 +47,19 @@ for model in (
     admin.site.unregister(model)
 
 
-if TYPE_CHECKING:
-    PeriodicTaskForm = forms.ModelForm[PeriodicTask]
-else:
-    PeriodicTaskForm = forms.ModelForm
-
-
-class ScheduleForm(PeriodicTaskForm):
-    """A schedule: a declared task, its arguments, and when."""
-
-    task = forms.ChoiceField(
-        choices=lambda: [(name, name) for name in sorted(registry())],
-        widget=UnfoldAdminSelectWidget,
-    )
-    queue = forms.ChoiceField(
-        required=False,
-        widget=UnfoldAdminSelectWidget,
-        help_text="Empty: the task's own.",
-        choices=lambda: [("", "—"), *((name, name) for name in QUEUES)],
-    )
-
-    class Meta:
-        model = PeriodicTask
-        fields: ClassVar = [
-            "name",
-            "task",
-            "enabled",
-            "description",
-            "crontab",
-            "interval",
-            "solar",
-            "clocked",
-            "start_time",
-            "one_off",
-            "kwargs",
-            "queue",
-        ]
-
-    def clean_kwargs(self) -> str:
-        """Check the arguments as every caller's are."""
-        text = str(self.cleaned_data["kwargs"])
-        try:
-            arguments = json.loads(text)
-        except ValueError as error:
-            raise forms.ValidationError(f"This is not JSON: {error}") from None
-        if not isinstance(arguments, dict):
-            raise forms.ValidationError('Expected a JSON object: {"argument": value}.')
-        if name := self.cleaned_data.get("task"):
-            try:
-                payload.check(get_task(name).definition.arguments, name, arguments)
-            except InvalidPayload as error:
-                lines = [f"{field}: {problem}" for field, problem in error.problems.items()]
-                raise forms.ValidationError(lines) from None
-        return text
-
-
 class _Audited(ModelAdmin):
     """Rows whose every change is in the audit log."""
 
-    def save_model(
-        self, request: HttpRequest, obj: models.Model, form: "forms.ModelForm[Any]", change: bool
+    def save_related(
+        self, request: HttpRequest, form: "forms.ModelForm[Any]", formsets: Any, change: bool
     ) -> None:
+        """Save what stands beside the row, which is saved already, and record both."""
         with transaction.atomic():
-            super().save_model(request, obj, form, change)
-            detail = {"schedule": str(obj), "changed": form.changed_data}
-            _record(request, obj, "changed" if change else "added", detail)
+            super().save_related(request, form, formsets, change)
+            beside = [one.changed_data for formset in formsets for one in formset.forms]
+            changed = list(chain(form.changed_data, *beside))
+            detail = {"schedule": str(form.instance), "changed": changed}
+            _record(request, form.instance, "changed" if change else "added", detail)
 
     def delete_model(self, request: HttpRequest, obj: models.Model) -> None:
         with transaction.atomic():
@@ -133,16 +83,81 @@ def _record(
     )
 
 
+class RulesInline(StackedInline):
+    """The rules of a schedule; who may change the schedule may change them."""
+
+    model = Schedule
+    form = RulesForm
+    can_delete = False
+    extra = 1
+
+    def has_view_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        """Whoever may look at the schedule."""
+        return request.user.has_perm("django_celery_beat.view_periodictask") or (
+            self.has_change_permission(request, obj)
+        )
+
+    def has_change_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        """Whoever may change the schedule."""
+        return request.user.has_perm("django_celery_beat.change_periodictask")
+
+    def has_add_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        """Whoever may add the schedule."""
+        return request.user.has_perm("django_celery_beat.add_periodictask")
+
+
 @admin.register(PeriodicTask)
 class PeriodicTaskAdmin(_Audited):
     """The schedules. Those who may operate can run one at once."""
 
     form = ScheduleForm
+    inlines = (RulesInline,)
     list_display = ("name", "enabled", "task", "scheduler", "queue", "last_run_at")
     list_filter = ("enabled", "task")
     search_fields = ("name", "task")
     list_select_related = ("interval", "crontab", "solar", "clocked")
+    readonly_fields = ("page", "coming")
     actions = ("enable", "disable", "run_now")
+
+    def get_fieldsets(self, request: HttpRequest, obj: PeriodicTask | None = None) -> Any:
+        """Return the fields by what they are about; positional arguments only to empty them."""
+        schedule = ["name", "task", "enabled", "description"]
+        if obj is not None:
+            schedule += ["page"] if may_view(request.user) else []
+            schedule += ["coming"]
+        given = {request.POST.get("args", ""), obj.args if obj else ""}
+        args = ["args"] if given - {"", "[]"} else []
+        return [
+            (None, {"fields": schedule}),
+            ("When", {"fields": [*KINDS, "start_time", "expires", "one_off"]}),
+            ("Its jobs", {"fields": [*args, "kwargs", "queue", "priority", "expire_seconds"]}),
+        ]
+
+    @admin.display(description="Its page")
+    def page(self, schedule: PeriodicTask) -> str:
+        """Link the page with its history."""
+        address = reverse("queues:schedule", args=[schedule.pk])
+        link = '<a class="text-primary-600 dark:text-primary-500" href="{}">{}</a>'
+        return format_html(link, address, "History, next instants, run by hand")
+
+    @admin.display(description="Next")
+    def coming(self, schedule: PeriodicTask) -> str:
+        """Say when it is due next, as it was saved last."""
+        view = selectors.get_schedule(schedule.pk)
+        lines = [
+            (f"{instant.local:%a %Y-%m-%d %H:%M} {view.zone}",)
+            for instant in selectors.next_instants(view, count=5)
+        ]
+        return format_html_join(mark_safe("<br>"), "{}", lines) or view.problem or "never"
+
+    def save_model(
+        self, request: HttpRequest, obj: PeriodicTask, form: "forms.ModelForm[Any]", change: bool
+    ) -> None:
+        """Write what was changed: the scheduler counts runs in the same row."""
+        if change:
+            obj.save(update_fields=[*form.changed_data, "date_changed"])
+        else:
+            super().save_model(request, obj, form, change)
 
     @admin.action(description="Enable", permissions=["change"])
     def enable(self, request: HttpRequest, queryset: "models.QuerySet[PeriodicTask]") -> None:
@@ -168,13 +183,11 @@ class PeriodicTaskAdmin(_Audited):
         """Enqueue the selected schedules' jobs at once; when they fire next does not change."""
         for schedule in queryset:
             try:
-                job = enqueue_by_name(
-                    schedule.task, json.loads(schedule.kwargs), queue=schedule.queue or None
-                )
-            except (EnqueueError, ValueError) as error:
+                (run,) = by_hand.run(schedule.name)
+            except JobsError as error:
                 messages.error(request, f"{schedule.name}: {error}")
             else:
-                messages.success(request, f"{schedule.name} is enqueued: job {job.id}.")
+                messages.success(request, f"{schedule.name} is enqueued: job {run.job.id}.")
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
         """Whether the visitor may run schedules."""
@@ -185,10 +198,18 @@ class PeriodicTaskAdmin(_Audited):
 class CrontabScheduleAdmin(_Audited):
     """Times of day, each in its zone."""
 
+    form = CrontabForm
     list_display = ("__str__", "human_readable")
 
 
-@admin.register(IntervalSchedule, SolarSchedule, ClockedSchedule)
+@admin.register(IntervalSchedule)
+class IntervalScheduleAdmin(_Audited):
+    """Lengths of time."""
+
+    form = IntervalForm
+
+
+@admin.register(SolarSchedule, ClockedSchedule)
 class OtherScheduleAdmin(_Audited):
     """The other ways to say when."""
 

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from jobs.models import DeadLetter
 from jobs.queues import QUEUES
-from jobs.selectors import DeadLetterFilter, JobFilter
+from jobs.selectors import DeadLetterFilter, JobFilter, ScheduleView
 from jobs.states import State
 from jobs.task import registry
 
@@ -102,3 +102,20 @@ class DeadLetterFilterForm(_Filter):
     def wanted(self) -> DeadLetterFilter:
         """Return the filter."""
         return DeadLetterFilter(**self.given())
+
+
+class ScheduleFilterForm(forms.Form):
+    """The filter of the schedules."""
+
+    q = forms.CharField(
+        label="Name or task",
+        required=False,
+        max_length=200,
+        widget=forms.TextInput(attrs={"type": "search", "placeholder": "a part of it"}),
+    )
+
+    def fitting(self, views: list[ScheduleView]) -> list[ScheduleView]:
+        """Return those whose name or task contains what was entered."""
+        self.is_valid()
+        part = self.cleaned_data.get("q", "").casefold()
+        return [view for view in views if part in f"{view.name} {view.task}".casefold()]

@@ -2,7 +2,16 @@
 
 from django.urls import path
 
-from jobs.dashboard import queue, replays, run_task, verbs, views, workflows
+from jobs.dashboard import (
+    queue,
+    replays,
+    run_task,
+    schedule_runs,
+    schedules,
+    verbs,
+    views,
+    workflows,
+)
 
 app_name = "queues"
 
@@ -21,6 +30,9 @@ urlpatterns = [
     path("workflows/", workflows.workflow_list, name="workflows"),
     path("workflows/<str:workflow_id>/", workflows.workflow, name="workflow"),
     path("workflows/<uuid:workflow_id>/cancel/", workflows.cancel, name="workflow-cancel"),
+    path("schedules/", schedules.schedule_list, name="schedules"),
+    path("schedules/<int:schedule_id>/", schedules.schedule, name="schedule"),
+    path("schedules/<int:schedule_id>/run/", schedule_runs.run_by_hand, name="schedule-run"),
     path("run/", run_task.choose, name="run"),
     path("run/<str:name>/", run_task.run, name="run-task"),
     # Names of limits have slashes: email/rate/to.

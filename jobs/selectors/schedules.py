@@ -1,16 +1,18 @@
 """Reads: schedules, when they are due, what became of their instants, and who fires them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, cast
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.db.models import OuterRef, Subquery
 
 from jobs.conf import jobs_settings
 from jobs.errors import JobsError
-from jobs.models import Beat, Canary, Firing, Schedule
+from jobs.models import Beat, Canary, Firing, Job, Schedule
 from jobs.queues import QUEUES
 from jobs.schedules.plan import RELATED, timing_of
 from jobs.schedules.rules import LATE_AFTER
@@ -147,6 +149,12 @@ def firings_of(schedule_id: int, *, limit: int = 50, before: int | None = None) 
     if before is not None and (mark := Firing.objects.filter(pk=before).first()):
         rows = rows.filter(due_at__lte=mark.due_at).exclude(due_at=mark.due_at, id__gte=mark.pk)
     return list(rows[:limit])
+
+
+def jobs_of(firings: Iterable[Firing]) -> dict[UUID, Job]:
+    """Return the jobs of these instants that are still kept, by their ids: task and state."""
+    ids = [firing.job_id for firing in firings if firing.job_id]
+    return Job.objects.only("id", "task", "state").in_bulk(ids)
 
 
 def instants(timing: Timing, *, after: datetime, count: int = 20) -> list[Instant]:

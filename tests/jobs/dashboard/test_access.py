@@ -15,6 +15,7 @@ pytestmark = pytest.mark.django_db
 PAGES = [
     "queues:index",
     "queues:jobs",
+    "queues:schedules",
     "queues:workflows",
     "queues:dead-letters",
     "queues:replays",
@@ -29,6 +30,7 @@ ACTS = [
     ),
     reverse("queues:replay-start"),
     reverse("queues:replay-stop", args=[7]),
+    reverse("queues:schedule-run", args=[7]),
 ]
 
 

@@ -4,10 +4,9 @@ import re
 
 import pytest
 from django.test import Client
-from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from django_celery_results.models import TaskResult
 
-from jobs.models import ApiToken, AuditEntry, Job
+from jobs.models import ApiToken, AuditEntry
 from jobs.tokens import user_of_token
 from tests.jobs.records import make_user
 
@@ -60,57 +59,6 @@ def test_the_audit_log_links_jobs_and_shows_details(admin_client: Client) -> Non
     html = admin_client.get(f"/admin/jobs/auditentry/{entry.id}/change/").content.decode()
     assert "&lt;script&gt;alert(1)" in html
     assert "<script>alert(1)" not in html
-
-
-def schedule(**fields: str) -> dict[str, str]:
-    every = IntervalSchedule.objects.get_or_create(every=1, period="days")[0]
-    return {
-        "name": "probe",
-        "task": "jobs.probe",
-        "enabled": "on",
-        "interval": str(every.id),
-        "kwargs": '{"label": "x"}',
-    } | fields
-
-
-def test_a_schedule_is_kept_when_its_task_takes_its_arguments(admin_client: Client) -> None:
-    response = admin_client.post("/admin/django_celery_beat/periodictask/add/", schedule())
-    assert response.status_code == 302, response.context["errors"]
-    assert PeriodicTask.objects.get(name="probe").task == "jobs.probe"
-    assert "schedule.added" in AuditEntry.objects.values_list("action", flat=True)
-
-
-@pytest.mark.parametrize(
-    ("fields", "problem"),
-    [
-        ({"kwargs": '{"lable": "x"}'}, "lable: unknown argument"),
-        ({"kwargs": "[1]"}, "Expected a JSON object"),
-        ({"kwargs": "{"}, "This is not JSON"),
-        ({"task": "os.system"}, "os.system is not one of the available choices"),
-        ({"queue": "nonsense"}, "nonsense is not one of the available choices"),
-    ],
-)
-def test_a_schedule_that_could_not_run_is_refused(
-    admin_client: Client, fields: dict[str, str], problem: str
-) -> None:
-    response = admin_client.post("/admin/django_celery_beat/periodictask/add/", schedule(**fields))
-    assert problem in response.content.decode()
-    assert not PeriodicTask.objects.exists()
-
-
-def test_a_schedule_is_run_at_once_by_those_who_operate(client: Client) -> None:
-    every = IntervalSchedule.objects.create(every=1, period="days")
-    row = PeriodicTask.objects.create(
-        name="probe", task="jobs.probe", interval=every, kwargs='{"label": "x"}'
-    )
-    data = {"action": "run_now", "_selected_action": str(row.pk)}
-    looks = ("django_celery_beat.view_periodictask", "django_celery_beat.change_periodictask")
-    client.force_login(make_user("vera", *looks))
-    client.post("/admin/django_celery_beat/periodictask/", data)
-    assert not Job.objects.exists()
-    client.force_login(make_user("olaf", "jobs.operate", *looks))
-    client.post("/admin/django_celery_beat/periodictask/", data)
-    assert Job.objects.get().enqueued_by == "user:olaf"
 
 
 def test_results_are_only_looked_at(admin_client: Client) -> None:
