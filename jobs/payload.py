@@ -9,7 +9,7 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Never, Union, get_args, get_origin, get_type_hints
@@ -43,6 +43,13 @@ class Sealed:
     payload: dict[str, Any]
     #: Encrypted JSON of the secret arguments, or None.
     secrets: bytes | None
+    #: The payload as JSON, where it was written already.
+    told: str = field(default="", compare=False, repr=False)
+
+    @property
+    def json(self) -> str:
+        """The payload as JSON."""
+        return self.told or json.dumps(self.payload)
 
 
 def model_of(function: Callable[..., Any], name: str) -> type[BaseModel]:
@@ -136,7 +143,13 @@ def jsonable(value: Any) -> Any:
 
 def takes_secrets(model: type[BaseModel]) -> bool:
     """Say whether an argument of this model is a secret."""
-    return any(_is_secret(field.annotation) for field in model.model_fields.values())
+    return bool(_secrets_of(model))
+
+
+@cache
+def _secrets_of(model: type[BaseModel]) -> tuple[str, ...]:
+    fields = model.model_fields.items()
+    return tuple(name for name, item in fields if _is_secret(item.annotation))
 
 
 def _refuse(constant: str) -> Never:
@@ -168,8 +181,11 @@ def seal(task: str, checked: BaseModel, limit: int | None = None) -> Sealed:
         PayloadTooLarge: they take more bytes of JSON than ``limit``, or ``PAYLOAD_LIMIT_BYTES``.
         InvalidPayload: a text has a NUL character, which PostgreSQL cannot keep.
     """
-    values = {name: getattr(checked, name) for name in type(checked).model_fields}
-    hidden = {k: v.get_secret_value() for k, v in values.items() if isinstance(v, SecretStr)}
+    hidden = {
+        name: value.get_secret_value()
+        for name in _secrets_of(type(checked))
+        if isinstance(value := getattr(checked, name), SecretStr)
+    }
     payload: dict[str, Any] = checked.model_dump(mode="json", by_alias=False, round_trip=True)
     told = json.dumps(payload)
     if holds_nul(told):
@@ -185,7 +201,8 @@ def seal(task: str, checked: BaseModel, limit: int | None = None) -> Sealed:
             "store the data and pass its id"
         )
         raise PayloadTooLarge(task, {largest: message})
-    return Sealed(payload, _fernet().encrypt(json.dumps(hidden).encode()) if hidden else None)
+    secrets = _fernet().encrypt(json.dumps(hidden).encode()) if hidden else None
+    return Sealed(payload, secrets, told)
 
 
 def holds_nul(told: str) -> bool:
