@@ -41,12 +41,12 @@ def run(
     ``began``; any other is the caller's to write. ``claimed_at`` is by ``time.monotonic()``. Of a
     job that is not ``alone``, success is for the caller to log, with that of the others.
     """
-    began = time.monotonic()
+    began, id_ = time.monotonic(), str(job.id)
     with job_context(
         tenant=job.tenant,
         correlation_id=job.correlation_id,
-        actor=f"job:{job.id}",
-        job_id=str(job.id),
+        actor=f"job:{id_}",
+        job_id=id_,
         task=job.task,
         queue=job.queue,
         attempt=job.attempt,

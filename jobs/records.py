@@ -117,7 +117,7 @@ class Settlement:
 
     def as_row(self) -> dict[str, Any]:
         """Return what ``settle`` sends to the database: what says something."""
-        row = {key: value for key, value in vars(self).items() if value not in _NOTHING}
+        row = {key: value for key, value in vars(self).items() if value}
         return row | {
             "id": str(self.id),
             "lease": str(self.lease),
@@ -126,9 +126,6 @@ class Settlement:
             "outcome": self.outcome,
         }
 
-
-#: What a column is without being told.
-_NOTHING = (None, "", 0)
 
 _OUTCOMES = {
     Move.SUCCEEDED: Attempt.Outcome.SUCCEEDED,
