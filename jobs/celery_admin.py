@@ -121,7 +121,7 @@ class PeriodicTaskAdmin(_Audited):
 
     def get_fieldsets(self, request: HttpRequest, obj: PeriodicTask | None = None) -> Any:
         """Return the fields by what they are about; positional arguments only to empty them."""
-        schedule = ["name", "task", "enabled", "description"]
+        schedule = ["name", "task", "enabled", "description", "version"]
         if obj is not None:
             schedule += ["page"] if may_view(request.user) else []
             schedule += ["coming"]
@@ -155,7 +155,8 @@ class PeriodicTaskAdmin(_Audited):
     ) -> None:
         """Write what was changed: the scheduler counts runs in the same row."""
         if change:
-            obj.save(update_fields=[*form.changed_data, "date_changed"])
+            columns = [name for name in form.changed_data if name != "version"]
+            obj.save(update_fields=[*columns, "date_changed"])
         else:
             super().save_model(request, obj, form, change)
 
@@ -188,6 +189,12 @@ class PeriodicTaskAdmin(_Audited):
                 messages.error(request, f"{schedule.name}: {error}")
             else:
                 messages.success(request, f"{schedule.name} is enqueued: job {run.job.id}.")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Whoever may delete schedules; not one that is declared: it would be added again."""
+        if obj is not None and Schedule.objects.filter(pk=obj.pk, declared__isnull=False).exists():
+            return False
+        return bool(super().has_delete_permission(request, obj))
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
         """Whether the visitor may run schedules."""

@@ -58,6 +58,9 @@ class ScheduleForm(PeriodicTaskForm):
         choices=[("", "—"), *Priority.choices],
     )
 
+    #: What the row was when the form was opened; without it, that is not checked.
+    version = forms.CharField(required=False, widget=forms.HiddenInput)
+
     class Meta:
         model = PeriodicTask
         fields: ClassVar = [
@@ -84,6 +87,21 @@ class ScheduleForm(PeriodicTaskForm):
             "args": "Must be empty: tasks take arguments by name.",
         }
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk:
+            self.initial["version"] = version_of(self.instance)
+
+    def clean_version(self) -> str:
+        """Refuse what was typed before somebody else, or a beat, changed the schedule."""
+        given = str(self.cleaned_data["version"])
+        if given and self.instance.pk and given != version_of(self.instance):
+            raise forms.ValidationError(
+                "The schedule has changed since this page was opened, by somebody or because it "
+                "ran. Open it again, and enter your change there."
+            )
+        return given
+
     def clean_args(self) -> str:
         """Refuse positional arguments: no task takes them."""
         text = str(self.cleaned_data["args"] or "[]").strip()
@@ -105,7 +123,9 @@ class ScheduleForm(PeriodicTaskForm):
             raise forms.ValidationError('Expected a JSON object: {"argument": value}.')
         if name := self.cleaned_data.get("task"):
             try:
-                payload.check(get_task(name).definition.arguments, name, arguments)
+                payload.seal(
+                    name, payload.check(get_task(name).definition.arguments, name, arguments)
+                )
             except InvalidPayload as error:
                 lines = [f"{field}: {problem}" for field, problem in error.problems.items()]
                 raise forms.ValidationError(lines) from None
@@ -156,6 +176,12 @@ class ScheduleForm(PeriodicTaskForm):
 
     def _refuse(self, name: str, why: str) -> None:
         self.add_error(name, f"{name}: {why}")
+
+
+def version_of(row: PeriodicTask) -> str:
+    """Return what tells this state of the schedule from others; a run alone changes nothing."""
+    changed: datetime | None = row.date_changed
+    return f"{changed.isoformat() if changed else ''} {int(row.enabled)}"
 
 
 def is_ever_due(row: PeriodicTask, now: datetime, rules: Schedule | None = None) -> bool:

@@ -2,11 +2,14 @@
 
 from datetime import date, timedelta
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-import holidays
 from django.db import models
 
 from jobs.errors import JobsError
+
+if TYPE_CHECKING:
+    from holidays import HolidayBase
 
 
 class UnknownCountry(JobsError):
@@ -23,7 +26,9 @@ class Days(models.TextChoices):
 
 
 @lru_cache(maxsize=64)
-def _calendar(country: str) -> holidays.HolidayBase:
+def _calendar(country: str) -> "HolidayBase":
+    import holidays  # 11 MB, which no worker needs that asks for no calendar
+
     code, _, part = country.partition("-")
     try:
         if len(code) == 2 and code.isupper():  # the package has other things by other names

@@ -1,7 +1,8 @@
 """The scheduler as ``celery beat`` runs it: ``celery -A erp.celery beat``, or ``manage.py beat``.
 
 Looks once a second (``JOBS_BEAT_SECONDS``) or when the next instant is due, whichever is sooner;
-every few seconds it tells that it lives, and brings the table in step with what is declared.
+every few seconds it tells that it lives, and the beat that started last brings the table in step
+with what is declared: during a deploy, older ones only fire.
 Without PostgreSQL it waits: what is due meanwhile is seen to afterwards, by its rule.
 
 Emits the log events ``beat_started``, ``beat_stopped``, ``beat_without_database`` and
@@ -17,6 +18,7 @@ from uuid import uuid4
 import structlog
 from celery.beat import Scheduler
 from django.db import DatabaseError, InterfaceError, connection
+from django.db.models import Subquery
 from django.db.models.functions import Now
 
 from jobs.conf import jobs_settings
@@ -33,7 +35,7 @@ _FORGET = "DELETE FROM jobs_beat WHERE ticked_at < now() - interval '1 day' RETU
 
 # The zones' rules may be other ones since the last start, and so may ours.
 _PLAN_ANEW = """
-    UPDATE jobs_schedule SET stale = true, wake_at = clock_timestamp()
+    UPDATE jobs_schedule SET wake_at = clock_timestamp()
     WHERE next_at > clock_timestamp() RETURNING periodic_task_id
 """
 
@@ -57,7 +59,7 @@ class DurableScheduler(Scheduler):
             if not self._registered:
                 self._register()
             looks_after = time.monotonic() >= self._look_after_at
-            if looks_after:
+            if looks_after and self._is_newest():
                 sync_schedules()
             wait = scheduler.tick().wait
             if looks_after:
@@ -80,6 +82,13 @@ class DurableScheduler(Scheduler):
         fetch(_PLAN_ANEW)
         self._registered = True
         log.info("beat_started", schedules=Schedule.objects.exclude(wake_at=None).count())
+
+    def _is_newest(self) -> bool:
+        """Say whether no living beat started later: during a deploy, its declarations count."""
+        lives = Now() - jobs_settings().LEASE
+        mine = Beat.objects.filter(id=self.id).values("started_at")[:1]
+        later = Beat.objects.filter(stopped_at=None, ticked_at__gt=lives)
+        return not later.filter(started_at__gt=Subquery(mine)).exists()
 
     def close(self) -> None:
         """Tell that it stops."""

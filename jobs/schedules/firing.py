@@ -25,10 +25,9 @@ def prepared(schedule: Schedule, due_at: datetime, day: date, now: datetime) -> 
         EnqueueError: the task or queue is unknown, or an argument does not fit.
     """
     row: Any = schedule.periodic_task
-    expires = None
+    starts, expires = due_at + _jitter(schedule, due_at), None
     if row.expire_seconds is not None:
-        expires = due_at + timedelta(seconds=row.expire_seconds)
-    starts = due_at + _jitter(schedule, due_at)
+        expires = starts + timedelta(seconds=row.expire_seconds)
     arguments = arguments_of(schedule, day)
     with job_context(actor=actor_of(row.name)):
         return prepare(

@@ -89,12 +89,11 @@ def decide(
     seen = [after, *(one.due_at for one in fires), *(one.due_at for one in passes)]
     if old.count >= COUNTED:
         seen.append(oldest)
-    ended = rules.one_off and fires
     return Decision(
         fires=fires,
         passes=passes,
         seen_to=max(seen),
-        next_at=None if ended else next(coming, None),
+        next_at=next(coming, None),
     )
 
 
@@ -163,15 +162,17 @@ def _old_ones(old: _Old, rules: Rules, now: datetime) -> list[Pass]:
 
 def _choose(due: list[datetime], rules: Rules, now: datetime) -> tuple[list[Fire], list[Pass]]:
     """Choose among instants within their grace, of which there is one at least."""
-    if rules.one_off:
-        return [_fire(due[0], now, 0)], []
     if rules.missed == Missed.SKIP:
         missed = [one for one in due if now - one > LATE_AFTER]
         passes = [Pass(due_at=one, reason="missed, and its rule is to skip") for one in missed]
+        if rules.one_off:
+            return [_fire(one, now, 0) for one in due[len(missed) :][:1]], passes
         fires = [_fire(one, now, 0) for one in due[len(missed) :][-1:]]
         in_time = due[len(missed) : -1]
         passes += [Pass(due_at=one, reason="a later one is due already") for one in in_time]
         return fires, passes
+    if rules.one_off:
+        return [_fire(due[0], now, 0)], []
     kept = rules.missed_limit if rules.missed == Missed.ALL else 1
     left, chosen = due[:-kept], due[-kept:]
     why = "the run of a later one stands for it"

@@ -204,8 +204,12 @@ def _fire_all(schedule: Schedule, timing: Timing, decision: Decision, batch: _Ba
             fired.append((one.due_at, row["job_id"]))
             if schedule.overlap == Overlap.SKIP:
                 batch.busy.add(schedule.pk)
-    plan = _plan(schedule, decision.seen_to, decision.next_at, problem=problem)
-    plan["ended"] = schedule.periodic_task.one_off and bool(decision.fires)
+    # One that runs once has ended when it ran, or never will; what failed stays to be seen.
+    never = decision.next_at is None and not problem and bool(decision.fires or decision.passes)
+    ended = schedule.periodic_task.one_off and (bool(fired) or never)
+    next_at = None if ended else decision.next_at
+    plan = _plan(schedule, decision.seen_to, next_at, problem=problem)
+    plan["ended"] = ended
     if fired:
         plan |= {
             "fired": len(fired),

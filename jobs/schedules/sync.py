@@ -39,7 +39,7 @@ def sync_schedules() -> None:
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
-        there = {row.periodic_task.name: row for row in _ours(wanted)}
+        there = {_name_of(row): row for row in _ours(wanted)}
         for name, row in wanted.items():
             if (schedule := there.get(name)) is None:
                 _add(row)
@@ -52,8 +52,11 @@ def sync_schedules() -> None:
 def _differs(wanted: dict[str, Wanted]) -> bool:
     """Say whether there is something to do, which is rare, without a lock."""
     rows = Schedule.objects.exclude(declared__isnull=True)
-    kept = dict(rows.values_list("periodic_task__name", "declared"))
-    needed = {name: row.values for name, row in wanted.items()}
+    declared: list[dict[str, Any]] = [
+        values or {} for values in rows.values_list("declared", flat=True)
+    ]
+    kept = {str(values.get("name")): values for values in declared}
+    needed = {name: _declared(row) for name, row in wanted.items()}
     retired = {name for name, values in kept.items() if values and "retired" in values}
     return {name: kept[name] for name in kept.keys() - (retired - needed.keys())} != needed
 
@@ -67,6 +70,17 @@ def _ours(wanted: dict[str, Wanted]) -> list[Schedule]:
             periodic_task__name__in=list(wanted)
         ),
     ]
+
+
+def _name_of(schedule: Schedule) -> str:
+    """Return the name it was declared by: a person may have given it another."""
+    declared: dict[str, Any] = schedule.declared or {}
+    return str(declared.get("name") or schedule.periodic_task.name)
+
+
+def _declared(wanted: Wanted) -> dict[str, Any]:
+    """Return what is kept beside its row."""
+    return {**wanted.values, "name": wanted.name}
 
 
 def values_of(schedule: Schedule) -> dict[str, Any]:
@@ -119,10 +133,11 @@ def _follow(schedule: Schedule, wanted: Wanted) -> None:
     row: Any = schedule.periodic_task
     if row.description == _DECLARED_BEFORE:
         row.description = wanted.description
-        row.save()
+        row.save(update_fields=["description"])
     if news:
-        _set(row, news)
-        row.save()
+        columns = _set(row, news)
+        if columns:  # those alone: a person may be changing others
+            row.save(update_fields=[*columns, "date_changed"])
         log.info("schedule_changed", schedule=wanted.name, fields=sorted(news))
         _record(row, "changed", changed=sorted(news))
     _keep(row.pk, wanted, news)
@@ -138,7 +153,7 @@ def _retire(schedule: Schedule) -> None:
     Schedule.objects.filter(pk=schedule.pk).update(declared=kept)
     if row.enabled:
         row.enabled = False
-        row.save()
+        row.save(update_fields=["enabled", "last_run_at", "date_changed"])
         log.info("schedule_retired", schedule=row.name)
         _record(row, "disabled")
 
@@ -152,20 +167,25 @@ def _record(row: Any, act: str, **detail: Any) -> None:
     )
 
 
-def _set(row: Any, values: dict[str, Any]) -> None:
-    """Give the schedule's own row those of the values that stand there."""
+def _set(row: Any, values: dict[str, Any]) -> list[str]:
+    """Give the schedule's own row those of the values that stand there; returns its columns."""
+    columns = []
     if "when" in values:
         *words, zone = values["when"].split()
         fields = dict(zip(FIELDS, words, strict=True))
         found = CrontabSchedule.objects.filter(**fields, timezone=zone).order_by("id").first()
         row.crontab = found or CrontabSchedule.objects.create(**fields, timezone=zone)
         row.interval = row.clocked = row.solar = None
+        columns += ["crontab", "interval", "clocked", "solar"]
     for name, column in (("task", "task"), ("queue", "queue"), ("enabled", "enabled"),
                          ("expires", "expire_seconds")):  # fmt: skip
         if name in values:
             setattr(row, column, values[name])
+            columns.append(column)
     if "arguments" in values:
         row.kwargs = json.dumps(values["arguments"])
+        columns.append("kwargs")
+    return columns
 
 
 def _keep(pk: int, wanted: Wanted, values: dict[str, Any]) -> None:
@@ -175,5 +195,5 @@ def _keep(pk: int, wanted: Wanted, values: dict[str, Any]) -> None:
         if name in rules:
             rules[name] = timedelta(seconds=rules[name])
     Schedule.objects.filter(pk=pk).update(
-        **rules, declared=wanted.values, declared_name=wanted.declaration
+        **rules, declared=_declared(wanted), declared_name=wanted.declaration
     )

@@ -196,6 +196,8 @@ def schedule_health() -> ScheduleHealth:
 
 def _canaries(now: datetime) -> list[CanaryView]:
     found = Canary.objects.in_bulk()
+    rows = Schedule.objects.filter(declared_name="jobs.canary", periodic_task__enabled=False)
+    off = set(rows.values_list("declared__queue", flat=True))
     return [
         CanaryView(
             queue=queue,
@@ -204,6 +206,7 @@ def _canaries(now: datetime) -> list[CanaryView]:
             age=max(timedelta(0), now - canary.ran_at) if canary else None,
         )
         for queue in QUEUES
+        if queue not in off
         for canary in [found.get(queue)]
     ]
 

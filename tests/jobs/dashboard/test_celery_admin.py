@@ -20,8 +20,9 @@ from django_celery_beat.models import (
 from jobs.celery_forms import RulesForm
 from jobs.models import AuditEntry, Firing, Job, Schedule
 from jobs.schedules.scheduler import tick
+from jobs.schedules.sync import sync_schedules
 from tests.jobs.records import ago, make_user
-from tests.jobs.schedules.schedules import make_schedule
+from tests.jobs.schedules.schedules import changed_at, make_schedule
 
 pytestmark = pytest.mark.django_db
 
@@ -153,6 +154,7 @@ def test_all_that_a_schedule_has_is_kept(admin_client: Client) -> None:
         ({"rules_grace": "0:00:30"}, "greater than or equal to 0:01:00"),
         ({"rules_grace": "999999999 00:00:00"}, "less than or equal to 366 days"),
         ({"rules_grace": "9" * 40}, "number of days"),
+        ({"kwargs": '{"label": "\\u0000"}'}, "NUL"),
         ({"rules_grace": "soon"}, "Enter a valid duration"),
         ({"rules_jitter": "-00:05:00"}, "greater than or equal to"),
         ({"rules_jitter": "2 00:00:00"}, "less than or equal to 1 day"),
@@ -287,6 +289,34 @@ def test_a_beat_that_fires_while_a_form_is_saved_loses_nothing(
     row = PeriodicTask.objects.get()
     assert row.description == "new"
     assert (row.total_run_count, row.last_run_at) == (1, due)
+
+
+def test_a_form_that_was_opened_before_the_schedule_ran_or_changed_is_refused(
+    admin_client: Client,
+) -> None:
+    schedule = planned(every=timedelta(hours=1), one_off=True)
+    data = sent_back(admin_client, schedule)
+    changed_at(schedule.pk, ago(minutes=90))
+    assert tick().fired == 1
+    response = admin_client.post(f"{BASE}{schedule.pk}/change/", data | {"description": "new"})
+    assert "has changed since this page was opened" in response.content.decode()
+    assert not PeriodicTask.objects.get(pk=schedule.pk).enabled
+    assert change(admin_client, schedule, description="new").status_code == 302
+    assert tick().fired == 0
+
+
+def test_what_is_declared_cannot_be_deleted_not_even_with_its_crontab(admin_client: Client) -> None:
+    sync_schedules()
+    row = PeriodicTask.objects.get(name="audit.archive")
+    mine = make_schedule(cron="0 9 * * *")
+    for address in (BASE, BASE.replace("periodictask", "crontabschedule")):
+        pk = row.pk if address == BASE else row.crontab_id
+        admin_client.post(f"{address}{pk}/delete/", {"post": "yes"})
+        data = {"action": "delete_selected", "_selected_action": [str(pk)], "post": "yes"}
+        admin_client.post(address, data)
+    assert PeriodicTask.objects.filter(pk=row.pk).exists()
+    admin_client.post(f"{BASE}{mine.pk}/delete/", {"post": "yes"})
+    assert not PeriodicTask.objects.filter(pk=mine.pk).exists()
 
 
 def test_a_form_that_changes_nothing_writes_nothing(admin_client: Client) -> None:

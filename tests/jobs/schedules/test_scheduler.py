@@ -82,6 +82,41 @@ def test_a_one_off_crontab_runs_once_however_many_it_missed() -> None:
     assert history(schedule) == [("fired", "03-01 09:00")]
 
 
+def test_a_one_off_whose_rule_is_to_skip_does_not_run_late() -> None:
+    clocked = make_schedule(
+        clocked=at("2026-03-01 09:00"), missed="skip", since=at("2026-03-01 08:00")
+    )
+    cron = make_schedule(
+        cron="0 * * * *", one_off=True, missed="skip", since=at("2026-03-01 08:30")
+    )
+    tick(at("2026-03-01 09:30"))
+    tick(at("2026-03-01 10:00"))
+    assert history(clocked) == [("missed", "03-01 09:00")]
+    assert history(cron) == [("missed", "03-01 09:00"), ("fired", "03-01 10:00")]
+    assert not PeriodicTask.objects.filter(enabled=True).exists()
+
+
+def test_a_one_off_that_did_not_run_is_not_over() -> None:
+    overlapped = make_schedule(
+        cron="0 * * * *", one_off=True, overlap="skip", since=at("2026-03-01 08:30")
+    )
+    running = probe.enqueue(label="x").id
+    Schedule.objects.filter(pk=overlapped.pk).update(last_job_id=running)
+    failed = make_schedule(
+        clocked=at("2026-03-01 09:00"), kwargs={"label": 7}, since=at("2026-03-01 08:30")
+    )
+    tick(at("2026-03-01 09:00"))
+    assert (history(overlapped), history(failed)) == (
+        [("overlapped", "03-01 09:00")], [("failed", "03-01 09:00")],
+    )  # fmt: skip
+    assert PeriodicTask.objects.filter(enabled=True).count() == 2
+    assert Schedule.objects.get(pk=failed.pk).problem
+    Job.objects.filter(id=running).update(state="succeeded")
+    tick(at("2026-03-01 10:00"))
+    assert history(overlapped)[-1] == ("fired", "03-01 10:00")
+    assert not PeriodicTask.objects.get(pk=overlapped.pk).enabled
+
+
 def test_nothing_is_due_before_its_start_nor_from_its_end_on() -> None:
     schedule = make_schedule(
         cron="0 * * * *",
@@ -129,6 +164,18 @@ def test_jitter_lets_the_job_begin_later_always_at_the_same_moment() -> None:
         delays.append(job.scheduled_at - at("2026-03-01 09:00"))
     assert all(timedelta(0) <= delay < timedelta(minutes=30) for delay in delays)
     assert len(set(delays)) > 1
+
+
+def test_a_job_does_not_expire_before_its_jitter_lets_it_begin() -> None:
+    schedule = make_schedule(
+        cron="0 9 * * *",
+        jitter=timedelta(hours=1),
+        expire_seconds=10,
+        since=at("2026-03-01 08:00"),
+    )
+    tick(at("2026-03-01 09:00"))
+    (job,) = jobs_of(schedule)
+    assert job.expires_at == job.scheduled_at + timedelta(seconds=10)
 
 
 def test_a_unique_task_that_still_waits_is_named_instead_of_another(

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from celery import current_app
 from django_celery_beat.models import CrontabSchedule, PeriodicTask
 
 from jobs import payload
@@ -13,6 +14,7 @@ from jobs.models import AuditEntry, Schedule
 from jobs.queues import QUEUES
 from jobs.schedules import declare
 from jobs.schedules.calendars import Days
+from jobs.schedules.celery_beat import DurableScheduler
 from jobs.schedules.declare import Declaration, Per
 from jobs.schedules.scheduler import tick
 from jobs.schedules.sync import sync_schedules
@@ -147,6 +149,36 @@ def test_what_an_operator_changed_survives_deploys_and_the_rest_follows_the_code
     schedule = Schedule.objects.select_related("periodic_task__crontab").get()
     assert (schedule.periodic_task.crontab_id, schedule.periodic_task.queue) == (own.pk, "reports")
     assert (schedule.missed, schedule.grace) == ("skip", timedelta(hours=12))
+
+
+def test_a_schedule_that_was_given_another_name_is_still_the_declared_one(only: Any) -> None:
+    tenant("Europe/Athens")
+    only(CHECK)
+    sync_schedules()
+    PeriodicTask.objects.update(name="mine", enabled=False)
+    only(replace(CHECK, cron="0 4 * * *"))
+    sync_schedules()
+    sync_schedules()
+    row = PeriodicTask.objects.select_related("crontab").get()
+    assert (row.name, row.enabled, row.crontab.hour) == ("mine", False, "4")
+
+
+def test_of_several_beats_the_declarations_of_the_one_that_started_last_count(only: Any) -> None:
+    only(replace(CHECK, per=Per.SERVICE))
+    old, new = (DurableScheduler(current_app, lazy=True) for _ in range(2))
+    old.tick()
+    new.tick()
+    only(replace(CHECK, per=Per.SERVICE, cron="0 4 * * *"))
+    old._look_after_at = new._look_after_at = 0.0
+    old.tick()
+    assert PeriodicTask.objects.get().crontab.hour == "1"
+    new.tick()
+    assert PeriodicTask.objects.get().crontab.hour == "4"
+    only(replace(CHECK, per=Per.SERVICE, cron="0 5 * * *"))
+    new.close()
+    old._look_after_at = 0.0
+    old.tick()
+    assert PeriodicTask.objects.get().crontab.hour == "5"
 
 
 def test_what_an_operator_switched_off_stays_off_and_what_was_retired_comes_back(

@@ -213,6 +213,9 @@ def test_each_queue_has_its_canary_and_is_silent_without_one_for_two_minutes(con
     wait = canaries["email"].wait
     assert wait is not None
     assert wait.total_seconds() == pytest.approx(4, abs=0.5)
+    sync_schedules()
+    PeriodicTask.objects.filter(name="jobs.canary [pdf]").update(enabled=False)
+    assert "pdf" not in {canary.queue for canary in selectors.schedule_health().canaries}
     conf(CANARY=False)
     assert selectors.schedule_health().canaries == ()
 
