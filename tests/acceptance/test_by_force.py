@@ -35,11 +35,11 @@ def test_a_thread_that_does_not_listen_loses_its_lease_and_what_it_does_then_doe
     live: Live,
 ) -> None:
     live.worker("email", JOBS_CANCEL_GRACE_SECONDS="0.5", **QUICK)
-    job = probe.using(queue="email").enqueue(label="deaf", sleep_ms=6_000)
+    job = probe.using(queue="email").enqueue(label="deaf", sleep_ms=15_000)
     wait_until(lambda: Job.objects.get(id=job.id).state == State.RUNNING)
     live.manage("jobs", "cancel", str(job.id))
     wait_until(lambda: Job.objects.get(id=job.id).state == State.CANCELLED, within=5)
-    wait_until(lambda: ProbeRun.objects.filter(label="deaf").exists(), within=15)
+    wait_until(lambda: ProbeRun.objects.filter(label="deaf").exists(), within=25)
     assert Job.objects.get(id=job.id).state == State.CANCELLED
 
 
