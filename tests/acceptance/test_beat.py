@@ -1,6 +1,7 @@
 """The schedules, on a real beat."""
 
 import json
+from datetime import date
 
 import pytest
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
@@ -21,12 +22,13 @@ def test_beat_makes_durable_jobs_of_the_schedules_of_each_zone_in_use(live: Live
         name="soon", task="inventory.check_stock_of_zone", interval=second,
         kwargs=json.dumps({"zone": "Europe/Athens"}), one_off=True,
     )  # fmt: skip
-    live.start("beat")
+    live.start("beat", JOBS_CANARY="false")
     fired = Job.objects.filter(task="inventory.check_stock_of_zone")
     wait_until(fired.exists)
     job = fired.get()
     assert job.enqueued_by == "schedule:soon"
-    assert job.payload == {"zone": "Europe/Athens"}
+    assert job.payload["zone"] == "Europe/Athens"
+    assert isinstance(date.fromisoformat(job.payload["as_of"]), date)
     wait_until(lambda: live.redis.llen("inventory") == 1)
 
     live.worker("inventory")
