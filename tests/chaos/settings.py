@@ -15,6 +15,7 @@ INSTALLED_APPS = [
     "jobs.apps.JobsConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
+    "django_celery_beat",
     "django_celery_results",
     "tests.chaos",
 ]
