@@ -7,18 +7,15 @@ it must not. What counts is the first call, and how much longer than healthy the
 
 import argparse
 import os
-import shutil
 import signal
 import socket
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-import embedded
+from benchmarks import servers
 
 #: What the product promises, in milliseconds: for the first call, and beyond healthy for the next.
 FIRST_MS, NEXT_MS = 500.0, 20.0
@@ -30,18 +27,8 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=300, help="calls after the first one")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    data = Path(tempfile.mkdtemp(prefix="erp-bench-"))
-    os.environ |= {"DATA_DIR": str(data), "DJANGO_SETTINGS_MODULE": "benchmarks.settings",
-                   "LOG_LEVEL": "ERROR"}  # fmt: skip
-    for variable in ("DATABASE_URL", "REDIS_URL", "SMTP_URL"):
-        os.environ.pop(variable, None)
-    lease = embedded.ensure(data)
-    try:
+    with servers.for_a_moment():
         kept = measure(options.calls, options.rounds)
-    finally:
-        if lease is not None:
-            lease.release()
-        shutil.rmtree(data, ignore_errors=True)
     sys.exit(0 if kept else 1)
 
 

@@ -5,17 +5,13 @@ schedules are overdue at once, and the look that sees to them is timed. The plan
 """
 
 import argparse
-import os
-import shutil
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import embedded
+from benchmarks import servers
 
 #: What the product promises: milliseconds of a look beyond an empty query.
 BEYOND_MS = 5.0
@@ -45,18 +41,8 @@ def main() -> None:
     parser.add_argument("--looks", type=int, default=300)
     parser.add_argument("--due", type=int, default=1_000, help="schedules overdue at once")
     options = parser.parse_args()
-    data = Path(tempfile.mkdtemp(prefix="erp-bench-"))
-    os.environ |= {"DATA_DIR": str(data), "DJANGO_SETTINGS_MODULE": "benchmarks.settings",
-                   "LOG_LEVEL": "ERROR"}  # fmt: skip
-    for variable in ("DATABASE_URL", "REDIS_URL", "SMTP_URL"):
-        os.environ.pop(variable, None)
-    lease = embedded.ensure(data)
-    try:
+    with servers.for_a_moment():
         kept = measure(options.schedules, options.looks, options.due)
-    finally:
-        if lease is not None:
-            lease.release()
-        shutil.rmtree(data, ignore_errors=True)
     sys.exit(0 if kept else 1)
 
 

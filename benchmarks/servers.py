@@ -5,6 +5,9 @@ database, and a checkpoint just made, so that none works on what another left be
 """
 
 import fcntl
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -76,6 +79,23 @@ class Servers:
         """Delete what is in this number of Redis."""
         with redis.Redis.from_url(self._redis.replace("db=0", f"db={number}")) as client:
             client.flushdb()
+
+
+@contextmanager
+def for_a_moment() -> Iterator[None]:
+    """Run servers in a temporary place, and have Django's settings, not read yet, lead to them."""
+    data = Path(tempfile.mkdtemp(prefix="erp-bench-"))
+    os.environ |= {"DATA_DIR": str(data), "DJANGO_SETTINGS_MODULE": "benchmarks.settings",
+                   "LOG_LEVEL": "ERROR"}  # fmt: skip
+    for variable in ("DATABASE_URL", "REDIS_URL", "SMTP_URL"):
+        os.environ.pop(variable, None)
+    lease = embedded.ensure(data)
+    try:
+        yield
+    finally:
+        if lease is not None:
+            lease.release()
+        shutil.rmtree(data, ignore_errors=True)
 
 
 @contextmanager

@@ -10,19 +10,18 @@ Emits the log events ``schedule_fired``, ``schedule_missed``, ``schedule_overlap
 ``schedule_failed`` and ``schedule_unplannable``.
 """
 
-import json
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
 from django.db import DatabaseError, transaction
 
-from jobs.enqueue import Prepared, insert_prepared
 from jobs.errors import JobsError
 from jobs.models import Job, Schedule
 from jobs.schedules import firing
+from jobs.schedules.batch import Batch, plan_of, row_of, text_of, write
 from jobs.schedules.models import Outcome, Overlap
 from jobs.schedules.plan import RELATED, rules_of, timing_of
 from jobs.schedules.rules import Decision, Fire, decide
@@ -56,19 +55,6 @@ class Ticked:
     passed: int = 0
     #: Until something is due, by PostgreSQL's clock; None: nothing ever is.
     wait: timedelta | None = None
-
-
-@dataclass(kw_only=True)
-class _Batch:
-    """Schedules that are seen to together, and what will be written."""
-
-    now: datetime
-    #: Schedules whose last job is unfinished.
-    busy: set[int]
-    firings: list[dict[str, Any]] = field(default_factory=list)
-    #: The jobs of firings, by their ids.
-    jobs: dict[str, Prepared] = field(default_factory=dict)
-    plans: list[dict[str, Any]] = field(default_factory=list)
 
 
 def tick(now: datetime | None = None) -> Ticked:
@@ -134,10 +120,10 @@ def _see_to_some(
         )
         if not taken:
             return
-        batch = _Batch(now=now, busy=_busy(taken))
+        batch = Batch(now=now, busy=_busy(taken))
         for schedule in taken:
             _see_to(schedule, batch)
-        _write(batch)
+        write(batch)
     for row in batch.firings:
         _tell(row)
         done.fired += row["outcome"] == Outcome.FIRED
@@ -157,7 +143,7 @@ def _busy(schedules: Sequence[Schedule]) -> set[int]:
     return {last[job_id] for job_id in found.values_list("id", flat=True)}
 
 
-def _see_to(schedule: Schedule, batch: _Batch) -> None:
+def _see_to(schedule: Schedule, batch: Batch) -> None:
     """Decide about one schedule, and note what is to be written."""
     overdue = _overdue(schedule)
     try:
@@ -170,11 +156,11 @@ def _see_to(schedule: Schedule, batch: _Batch) -> None:
         )
     except (JobsError, OverflowError) as error:  # the latter: beyond the year 9999
         log.error("schedule_unplannable", schedule=schedule.periodic_task.name, error=str(error))
-        batch.plans.append(_plan(schedule, schedule.plan_after, None, problem=str(error)))
+        batch.plans.append(plan_of(schedule, schedule.plan_after, None, problem=str(error)))
         return
     for one in decision.passes:
         batch.firings.append(
-            _row(schedule, one.due_at, batch, Outcome.MISSED, one.reason, instants=one.instants)
+            row_of(schedule, one.due_at, batch, Outcome.MISSED, one.reason, instants=one.instants)
         )
     _fire_all(schedule, timing, decision, batch)
 
@@ -185,14 +171,14 @@ def _overdue(schedule: Schedule) -> datetime | None:
     return due if schedule.stale and due is not None and due <= schedule.plan_after else None
 
 
-def _switched_off(schedule: Schedule, overdue: datetime | None, batch: _Batch) -> None:
+def _switched_off(schedule: Schedule, overdue: datetime | None, batch: Batch) -> None:
     if overdue is not None:
         reason = "switched off before a beat saw to it"
-        batch.firings.append(_row(schedule, overdue, batch, Outcome.MISSED, reason))
-    batch.plans.append(_plan(schedule, schedule.plan_after, None))
+        batch.firings.append(row_of(schedule, overdue, batch, Outcome.MISSED, reason))
+    batch.plans.append(plan_of(schedule, schedule.plan_after, None))
 
 
-def _fire_all(schedule: Schedule, timing: Timing, decision: Decision, batch: _Batch) -> None:
+def _fire_all(schedule: Schedule, timing: Timing, decision: Decision, batch: Batch) -> None:
     problem = ""
     fired: list[tuple[datetime, str]] = []
     for one in decision.fires:
@@ -208,120 +194,29 @@ def _fire_all(schedule: Schedule, timing: Timing, decision: Decision, batch: _Ba
     never = decision.next_at is None and not problem and bool(decision.fires or decision.passes)
     ended = schedule.periodic_task.one_off and (bool(fired) or never)
     next_at = None if ended else decision.next_at
-    plan = _plan(schedule, decision.seen_to, next_at, problem=problem)
+    plan = plan_of(schedule, decision.seen_to, next_at, problem=problem)
     plan["ended"] = ended
     if fired:
         plan |= {
             "fired": len(fired),
-            "last_due_at": _text(fired[-1][0]),
+            "last_due_at": text_of(fired[-1][0]),
             "last_job_id": fired[-1][1],
         }
     batch.plans.append(plan)
 
 
-def _fired(schedule: Schedule, timing: Timing, fire: Fire, batch: _Batch) -> dict[str, Any]:
+def _fired(schedule: Schedule, timing: Timing, fire: Fire, batch: Batch) -> dict[str, Any]:
     """Prepare the job of an instant; returns the firing's row, which may say that it cannot be."""
     if schedule.pk in batch.busy:
         reason = "the job of the last instant is unfinished"
-        return _row(schedule, fire.due_at, batch, Outcome.OVERLAPPED, reason)
+        return row_of(schedule, fire.due_at, batch, Outcome.OVERLAPPED, reason)
     day = fire.due_at.astimezone(timing.zone).date()
     try:
         job = firing.prepared(schedule, fire.due_at, day, batch.now)
     except JobsError as error:
-        return _row(schedule, fire.due_at, batch, Outcome.FAILED, str(error))
+        return row_of(schedule, fire.due_at, batch, Outcome.FAILED, str(error))
     batch.jobs[job.new.id] = job
-    return _row(schedule, fire.due_at, batch, Outcome.FIRED, fire.reason, job_id=job.new.id)
-
-
-def _row(
-    schedule: Schedule, due_at: datetime, batch: _Batch, outcome: Outcome, reason: str, **more: Any
-) -> dict[str, Any]:
-    return {
-        "schedule_id": schedule.pk,
-        "name": schedule.periodic_task.name,
-        "due_at": _text(due_at),
-        "fired_at": _text(batch.now),
-        "outcome": outcome.value,
-        "reason": reason,
-        "instants": 1,
-        "job_id": None,
-    } | more
-
-
-def _plan(
-    schedule: Schedule, seen_to: datetime, next_at: datetime | None, *, problem: str = ""
-) -> dict[str, Any]:
-    return {
-        "id": schedule.pk,
-        "seen_to": _text(seen_to),
-        "next_at": None if next_at is None else _text(next_at),
-        "problem": problem,
-        "fired": 0,
-        "ended": False,
-        "last_due_at": None,
-        "last_job_id": None,
-    }
-
-
-def _text(instant: datetime) -> str:
-    return instant.isoformat()
-
-
-_FIRINGS = """
-    INSERT INTO jobs_firing (schedule_id, name, due_at, fired_at, outcome, reason, instants, job_id)
-    SELECT schedule_id, name, due_at, fired_at, outcome, reason, instants, job_id
-    FROM jsonb_to_recordset(%s::jsonb) AS r
-        (schedule_id int, name text, due_at timestamptz, fired_at timestamptz, outcome text,
-         reason text, instants int, job_id uuid)
-    ON CONFLICT (schedule_id, due_at, by_hand) DO NOTHING
-    RETURNING job_id::text
-"""
-_TWIN = """
-    UPDATE jobs_firing SET job_id = %s::uuid, reason = %s WHERE job_id = %s::uuid RETURNING id
-"""
-# Before the plans: it may switch a schedule off, which the trigger would have planned once more.
-_RUNS = """
-    UPDATE django_celery_beat_periodictask AS p
-    SET last_run_at = r.last_due_at, total_run_count = p.total_run_count + r.fired,
-        enabled = p.enabled AND NOT r.ended
-    FROM jsonb_to_recordset(%s::jsonb) AS r
-        (id int, fired int, ended boolean, last_due_at timestamptz)
-    WHERE p.id = r.id AND (r.fired > 0 OR r.ended)
-    RETURNING p.id
-"""
-_PLANS = """
-    UPDATE jobs_schedule AS s
-    SET next_at = r.next_at, wake_at = r.next_at, plan_after = r.seen_to, stale = false,
-        problem = r.problem,
-        last_due_at = COALESCE(r.last_due_at, s.last_due_at),
-        last_job_id = COALESCE(r.last_job_id, s.last_job_id)
-    FROM jsonb_to_recordset(%s::jsonb) AS r
-        (id int, next_at timestamptz, seen_to timestamptz, problem text, last_due_at timestamptz,
-         last_job_id uuid)
-    WHERE s.periodic_task_id = r.id
-    RETURNING s.periodic_task_id
-"""
-
-
-def _write(batch: _Batch) -> None:
-    if batch.firings:
-        # Who is not in the history anew was fired before, and gets no second job.
-        new = {row[0] for row in fetch(_FIRINGS, [json.dumps(batch.firings)])}
-        twins = insert_prepared([job for id_, job in batch.jobs.items() if id_ in new])
-        for id_, twin in twins.items():
-            _name_twin(batch, id_, twin)
-    plans = json.dumps(batch.plans)
-    fetch(_RUNS, [plans])
-    fetch(_PLANS, [plans])
-
-
-def _name_twin(batch: _Batch, id_: str, twin: str) -> None:
-    """Have the firing and its schedule name the unique job that is there already."""
-    fetch(_TWIN, [twin, "an equal job was there already", id_])
-    for one in (*batch.plans, *batch.firings):
-        for key in ("last_job_id", "job_id"):
-            if one.get(key) == id_:
-                one[key] = twin
+    return row_of(schedule, fire.due_at, batch, Outcome.FIRED, fire.reason, job_id=job.new.id)
 
 
 def _tell(row: dict[str, Any]) -> None:

@@ -83,7 +83,6 @@ def fired() -> dict[int, list[datetime]]:
     return found
 
 
-@pytest.mark.processes
 @pytest.mark.timeout(3600 if FULL else 600)
 def test_three_years_in_thirteen_zones_fire_what_the_oracle_says_each_instant_once(
     live: Live,
