@@ -126,13 +126,13 @@ def _try_enqueued(correlation_id: str, told: list[Told]) -> None:
     for _ in range(MOST_TRIED):
         if not waiting:
             return
-        _try(waiting.popleft(), told)
-        look()
+        if _try(waiting.popleft(), told):
+            look()
     told += [_line(job.task, job.tenant, job.payload) for job in waiting]
 
 
-def _try(job: "Job", told: list[Told]) -> None:
-    """Try a job, and tell of it before what it tells itself."""
+def _try(job: "Job", told: list[Told]) -> bool:
+    """Try a job, and tell of it before what it tells itself; says whether it was run."""
     from jobs.context import job_context
     from jobs.task import get_task
 
@@ -149,6 +149,7 @@ def _try(job: "Job", told: list[Told]) -> None:
             more["error"] = _in_words(error)
             del told[before:]  # undone with it
     told.insert(before, _line(job.task, job.tenant, job.payload, **more))
+    return task.definition.atomic
 
 
 def _in_words(error: Exception) -> str:

@@ -47,6 +47,8 @@ class DurableScheduler(Scheduler):
         self.id = uuid4()
         self._look_after_at = 0.0
         self._registered = False
+        self._is_looking = False
+        self._is_closed = False
         super().__init__(*args, **kwargs)
 
     def setup_schedule(self) -> None:
@@ -54,6 +56,13 @@ class DurableScheduler(Scheduler):
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """See to what is due; returns the seconds until the next look."""
+        self._is_looking = True
+        try:
+            return self._look()
+        finally:
+            self._is_looking = False
+
+    def _look(self) -> float:
         most: float = jobs_settings().BEAT_INTERVAL.total_seconds()
         try:
             if not self._registered:
@@ -91,7 +100,16 @@ class DurableScheduler(Scheduler):
         return not later.filter(started_at__gt=Subquery(mine)).exists()
 
     def close(self) -> None:
-        """Tell that it stops."""
+        """Tell that it stops.
+
+        Celery calls this from the handler of SIGTERM first, wherever that interrupts us. In the
+        middle of a look, its connection is locked, and waiting for it would be for ever; Celery
+        calls again when the look is over.
+        """
+        if self._is_looking or self._is_closed:
+            return
+        self._is_closed = True
+        connection.close()  # a look that was interrupted has left a statement unanswered on it
         try:
             if self._registered:
                 Beat.objects.filter(id=self.id).update(stopped_at=Now())

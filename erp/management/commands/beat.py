@@ -24,5 +24,6 @@ class Command(BaseCommand):
             "--pidfile=", "--loglevel", settings.LOG_LEVEL,
         ]  # fmt: skip
         path = os.pathsep.join([str(settings.BASE_DIR), os.environ.get("PYTHONPATH", "")])
-        beat = Child("beat", command, env={"PYTHONPATH": path}, restart=False)
+        # Shorter than the grace that whoever supervises us gives us: nothing must outlive us.
+        beat = Child("beat", command, env={"PYTHONPATH": path}, restart=False, grace=5)
         sys.exit(Supervisor([beat]).run())

@@ -13,7 +13,7 @@ from threading import Event
 
 import psutil
 import pytest
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, transaction
 from django_celery_beat.models import CrontabSchedule, PeriodicTask
 
 from jobs.models import Beat, Firing, Job, Schedule
@@ -82,7 +82,7 @@ def test_beats_that_are_killed_and_frozen_at_random_fire_every_second_once(live:
     beats = [live.start("beat", JOBS_CANARY="false") for _ in range(3)]
     wait_until(lambda: beats_running(3), what="three beats")
     dice = random.Random(5)
-    for _ in range(3):
+    for _ in range(2):
         began = Firing.objects.count()
         victims = celery_below(beats[0].pid)
         for victim in victims:
@@ -109,7 +109,7 @@ def test_beats_that_are_killed_and_frozen_at_random_fire_every_second_once(live:
     Schedule.objects.update(wake_at=None)
     for schedule in schedules:
         instants = fired(schedule)
-        assert len(instants) > 15
+        assert len(instants) > 10
         assert instants == [
             instants[0] + timedelta(seconds=number) for number in range(len(instants))
         ], "every second, each once"
@@ -189,6 +189,27 @@ def test_a_beat_outlives_the_loss_of_its_connection_and_tells_that_it_lives(live
     assert health.tick_age < timedelta(seconds=10)
     instants = fired(schedule)
     assert instants == [instants[0] + timedelta(seconds=n) for n in range(len(instants))]
+
+
+def test_a_beat_that_is_told_to_stop_in_the_middle_of_a_look_stops(live: Live) -> None:
+    """A handler of a signal that waits for the connection which it interrupted waits for ever."""
+    for _ in range(60):
+        make_schedule(every=timedelta(seconds=1))
+    beats = [live.start("beat", JOBS_CANARY="false") for _ in range(4)]
+    wait_until(lambda: beats_running(4), what="four beats")
+    with connection.cursor() as cursor, transaction.atomic():
+        # Whoever looks now waits here, in the middle of a statement.
+        cursor.execute("LOCK TABLE jobs_firing")
+        wait_until(lambda: waiting() == 4, what="all wait for the lock")
+        for beat in beats:
+            beat.send_signal(signal.SIGTERM)
+        for beat in beats:
+            assert beat.wait(9) == 0, "sooner than it would be killed"
+    wait_until(lambda: beats_running(0), what="they tell that they stopped")
+
+
+def waiting() -> int:
+    return int(query("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")[0][0])
 
 
 def test_celery_s_own_command_runs_the_same_scheduler(live: Live) -> None:
