@@ -89,11 +89,13 @@ def run_together(
     bulk = task.definition.bulk
     assert bulk is not None
     began = time.monotonic()
-    names = {"task": task.name, "queue": jobs[0].queue, "jobs": len(jobs)}
-    with structlog.contextvars.bound_contextvars(**names):
+    names: dict[str, Any] = {"task": task.name, "queue": jobs[0].queue, "jobs": len(jobs)}
+    with job_context(**names):
         try:
             calls = [
-                payload.unseal(task.definition.arguments, task.name, job.payload, job.secrets)[0]
+                payload.unseal(task.definition.arguments, task.name, job.payload_json, job.secrets)[
+                    0
+                ]
                 for job in jobs
             ]
             limit = task.definition.limits_on(jobs[0].queue).soft_time_limit.total_seconds()
@@ -133,7 +135,7 @@ def _attempt(job: Claimed, worker: UUID | None, settle: Settle) -> Settlement:
         return settlement_of(job, PermanentError(str(error)), get_queue(job.queue).backoff)
     try:
         arguments, secrets = payload.unseal(
-            task.definition.arguments, job.task, job.payload, job.secrets
+            task.definition.arguments, job.task, job.payload_json, job.secrets
         )
         if not task.definition.atomic:
             return _succeeded(job, _call(task, job, worker, arguments))

@@ -6,13 +6,11 @@ every log line carries it.
 
 import re
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
-import structlog
 from django.http import HttpRequest, HttpResponse
 
 CORRELATION_HEADER = "X-Request-ID"
@@ -39,48 +37,66 @@ class Context:
 _context: ContextVar[Context] = ContextVar("jobs_context", default=Context())  # noqa: B039
 
 
+#: What its log lines carry.
+_told: ContextVar[dict[str, Any]] = ContextVar("jobs_told", default={})  # noqa: B039 - never changed
+
+
 def current_context() -> Context:
     """Return the context this code runs in."""
     return _context.get()
 
 
-@contextmanager
+class entered:  # noqa: N801 - it is called, as a function is
+    """Run the block in ``context``, which its log lines name, with what is ``told``.
+
+    Each job is run in one: a class costs it a third of what a generator would.
+    """
+
+    __slots__ = ("_context", "_context_before", "_told", "_told_before")
+
+    def __init__(self, context: Context, **told: Any) -> None:
+        self._context, self._told = context, told
+
+    def __enter__(self) -> Context:
+        """Begin it."""
+        context, told = self._context, self._told
+        if context.tenant:
+            told["tenant"] = context.tenant
+        if context.correlation_id:
+            told["correlation_id"] = context.correlation_id
+        self._context_before = _context.set(context)
+        self._told_before = _told.set(_told.get() | told)
+        return context
+
+    def __exit__(self, *_: object) -> None:
+        """Be again where it began."""
+        _told.reset(self._told_before)
+        _context.reset(self._context_before)
+
+
 def job_context(
     *,
     tenant: str | None = None,
     actor: str | None = None,
     correlation_id: str | None = None,
     **told: Any,
-) -> Iterator[Context]:
+) -> entered:
     """Run the block for this tenant, actor and correlation id; what is None stays as it was.
 
     Its log lines also carry what is ``told``.
     """
     was = _context.get()
-    named = actor
     context = Context(
         tenant=was.tenant if tenant is None else tenant,
         correlation_id=was.correlation_id if correlation_id is None else correlation_id,
-        who=was.who if named is None else lambda: named,
+        who=was.who if actor is None else lambda: actor,
     )
-    with entered(context, **told):
-        yield context
+    return entered(context, **told)
 
 
-@contextmanager
-def entered(context: Context, **told: Any) -> Iterator[None]:
-    """Run the block in ``context``, which its log lines name, with what is ``told``."""
-    token = _context.set(context)
-    if context.tenant:
-        told["tenant"] = context.tenant
-    if context.correlation_id:
-        told["correlation_id"] = context.correlation_id
-    bound = structlog.contextvars.bind_contextvars(**told)
-    try:
-        yield
-    finally:
-        structlog.contextvars.reset_contextvars(**bound)
-        _context.reset(token)
+def add_context(_logger: Any, _method: str, line: dict[str, Any]) -> dict[str, Any]:
+    """Add to a log line what the context tells; a processor of structlog's."""
+    return _told.get() | line
 
 
 class CorrelationMiddleware:

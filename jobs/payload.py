@@ -111,6 +111,10 @@ def check(model: type[BaseModel], task: str, arguments: Mapping[str, Any]) -> Ba
         raw = _as_json({key: _revealed(value) for key, value in arguments.items()})
     except (PydanticSerializationError, ValueError, TypeError) as error:
         raise InvalidPayload(task, _not_json(arguments) or {"payload": str(error)}) from None
+    return _checked(model, task, raw)
+
+
+def _checked(model: type[BaseModel], task: str, raw: bytes | str) -> BaseModel:
     try:
         # Said here, it holds for the models inside arguments, too.
         return model.model_validate_json(raw, strict=True, by_alias=True, by_name=True)
@@ -216,9 +220,11 @@ def size_of(value: Any) -> int:
 
 
 def unseal(
-    model: type[BaseModel], task: str, payload: Mapping[str, Any], secrets: bytes | None
+    model: type[BaseModel], task: str, payload: Mapping[str, Any] | str, secrets: bytes | None
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the arguments of a row as the task takes them, and its secret texts.
+
+    The payload may be JSON, as it comes from the row.
 
     Raises:
         PermanentError: the secrets cannot be decrypted with any key, or the arguments no longer
@@ -226,11 +232,15 @@ def unseal(
     """
     hidden = opened(secrets)
     try:
-        checked = check(model, task, {**payload, **hidden})
+        if isinstance(payload, str) and not hidden:
+            checked = _checked(model, task, payload)
+        else:
+            given = json.loads(payload) if isinstance(payload, str) else payload
+            checked = check(model, task, {**given, **hidden})
     except InvalidPayload as error:
         raise PermanentError(str(error)) from None
-    values = {name: getattr(checked, name) for name in type(checked).model_fields}
-    return values, list(hidden.values())
+    # In the order of its parameters: the model takes no others.
+    return checked.__dict__.copy(), list(hidden.values())
 
 
 def opened(secrets: bytes | None) -> dict[str, str]:

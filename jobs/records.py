@@ -1,5 +1,6 @@
 """What goes into the moves of :mod:`jobs.transitions`, and what comes out of them."""
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -59,7 +60,7 @@ class Claimed:
     id: UUID
     task: str
     queue: str
-    payload: dict[str, Any]
+    payload_json: str
     secrets: bytes | None
     tenant: str
     correlation_id: str
@@ -75,6 +76,12 @@ class Claimed:
     group_id: UUID | None
     group_index: int | None
     canvas: dict[str, Any] | None
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """Its arguments; those that are secret are masked."""
+        arguments: dict[str, Any] = json.loads(self.payload_json)
+        return arguments
 
     @property
     def leads_on(self) -> bool:
@@ -114,6 +121,11 @@ class Settlement:
         if self.crashes:
             return Attempt.Outcome.CRASHED
         return _OUTCOMES[self.move]
+
+    @property
+    def is_plain(self) -> bool:
+        """Say whether it is a success, of which nothing is to be told but that."""
+        return self.move is Move.SUCCEEDED and not (self.error_type or self.traceback)
 
     def as_row(self) -> dict[str, Any]:
         """Return what ``settle`` sends to the database: what says something."""

@@ -10,7 +10,7 @@ from django.db import connection
 from jobs.errors import Cancelled, LeaseLost
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)  # frozen, it would take longer to make, for each job
 class RunningJob:
     """The job whose body is running."""
 

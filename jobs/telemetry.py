@@ -12,7 +12,10 @@ import structlog
 from celery.signals import setup_logging
 from django.conf import settings
 
+from jobs.context import add_context
+
 _SHARED: list[Any] = [
+    add_context,
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,

@@ -8,32 +8,43 @@ be interrupted: a pool of threads has hard limits only.
 import os
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import FrameType
 from typing import Never
 
 from celery.exceptions import SoftTimeLimitExceeded
 
 
-@contextmanager
-def soft_time_limit(seconds: float) -> Iterator[None]:
+class soft_time_limit:  # noqa: N801 - it is called, as a function is
     """Interrupt the block after so many seconds, in the main thread of a worker's process.
+
+    The handler stays: without a timer nothing calls it, and putting it back would cost each job.
 
     Raises:
         SoftTimeLimitExceeded: it took longer.
     """
-    in_worker = "JOBS_WORKER_ID" in os.environ
-    if not in_worker or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGALRM, _interrupt)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+
+    __slots__ = ("_is_set", "_seconds")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def __enter__(self) -> None:
+        """Set the timer."""
+        self._is_set = _can_be_interrupted()
+        if self._is_set:
+            if signal.getsignal(signal.SIGALRM) is not _interrupt:
+                signal.signal(signal.SIGALRM, _interrupt)
+            signal.setitimer(signal.ITIMER_REAL, self._seconds)
+
+    def __exit__(self, *_: object) -> None:
+        """Stop it."""
+        if self._is_set:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _can_be_interrupted() -> bool:
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    return in_main_thread and "JOBS_WORKER_ID" in os.environ
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> Never:

@@ -3,14 +3,20 @@
 import re
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import Any
 
 import pytest
-import structlog
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
 
-from jobs.context import Context, CorrelationMiddleware, current_context, job_context
+from jobs.context import (
+    Context,
+    CorrelationMiddleware,
+    add_context,
+    current_context,
+    job_context,
+)
 from jobs.models import Job
 from jobs.tasks import probe
 from tenants.models import User
@@ -41,14 +47,22 @@ def test_a_thread_does_not_see_the_context_of_another() -> None:
         assert ThreadPoolExecutor().submit(known).result() == ("", "system", "")
 
 
+def told() -> dict[str, Any]:
+    return add_context(None, "info", {})
+
+
 def test_log_lines_carry_the_context_and_lose_it_afterwards() -> None:
-    before = structlog.contextvars.get_contextvars()
+    before = told()
     with job_context(tenant="acme", correlation_id="c-1"):
-        assert structlog.contextvars.get_contextvars() == before | {
-            "tenant": "acme",
-            "correlation_id": "c-1",
-        }
-    assert structlog.contextvars.get_contextvars() == before
+        with job_context(tenant="globex", job_id="7"):
+            assert told() == before | {
+                "tenant": "globex",
+                "correlation_id": "c-1",
+                "job_id": "7",
+            }
+        assert told() == before | {"tenant": "acme", "correlation_id": "c-1"}
+        assert add_context(None, "info", {"tenant": "said"})["tenant"] == "said"
+    assert told() == before
 
 
 def answered(request: HttpRequest) -> tuple[HttpResponse, Context]:

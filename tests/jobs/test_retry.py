@@ -25,7 +25,7 @@ def claimed(failures: int = 0, crashes: int = 0, max_attempts: int = 5) -> Claim
         id=uuid4(),
         task="jobs.probe",
         queue="email",
-        payload={},
+        payload_json="{}",
         secrets=None,
         tenant="",
         correlation_id="",

@@ -13,6 +13,7 @@ from django.db.models import F
 from django_celery_results.models import TaskResult
 
 from jobs import operations, transitions
+from jobs.context import job_context
 from jobs.models import Attempt, AuditEntry, DeadLetter, Job, Priority
 from jobs.records import Settlement
 from jobs.states import Move, State
@@ -188,6 +189,54 @@ def test_of_a_list_of_settlements_those_that_lost_their_lease_are_left_out() -> 
         "available",
         "scheduled",
     ]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "result", [None, 0, "", 'a "quoted" {text}, \\ and ☃', [1, None], {"n": {}}]
+)
+@pytest.mark.parametrize("times", [{}, {"began": 0.25, "ended": 0.5}])
+def test_a_success_leaves_the_same_whether_others_that_failed_are_settled_with_it(
+    result: Any, times: dict[str, Any]
+) -> None:
+    """Those that all succeeded are settled by a statement of their own."""
+
+    def success() -> Settlement:
+        with job_context(tenant="acme", correlation_id="c"):
+            claimed = claim(probe.enqueue(label="x").id)
+        return Settlement(
+            id=claimed.id, lease=claimed.lease, move=Move.SUCCEEDED, result=result, **times
+        )
+
+    def left(done: Settlement) -> dict[str, Any]:
+        rows = everything_about(done.id)
+        del rows["audit"][0]  # who enqueued it
+        (job,) = rows["job"]
+        assert job["finished_at"] - job["started_at"] >= timedelta(0)
+        own = {"id", "lease", "job_id", "task_id", "subject_id", "seat"}
+        return {
+            name: [
+                {
+                    key: isinstance(value, datetime) or value
+                    for key, value in row.items()
+                    if key not in own
+                }
+                for row in found
+            ]
+            for name, found in rows.items()
+        }
+
+    alone, among = success(), success()
+    failed = claim(probe.enqueue(label="x").id)
+    transitions.settle([alone])
+    transitions.settle(
+        [among, Settlement(id=failed.id, lease=failed.lease, move=Move.RETRIED, failures=1)]
+    )
+    assert left(alone) == left(among)
+    if times:
+        rows = query("SELECT count, run_seconds FROM jobs_rollup WHERE outcome = 'succeeded'")
+        assert sum(count for count, _ in rows) == 2
+        assert sum(run for _, run in rows) == pytest.approx(0.5)
 
 
 @pytest.mark.django_db
