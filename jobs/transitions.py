@@ -367,7 +367,7 @@ def claim_next(
                    SELECT 1 FROM jobs_job AS j
                    WHERE j.queue = %s AND j.priority = (SELECT min(priority) FROM lanes)
                      AND {IN_LINE}
-                   OFFSET %s::int),
+                   ORDER BY j.seat, j.scheduled_at OFFSET %s::int),
                {_CLAIMED}
         FROM picked AS p LEFT JOIN moved AS m ON m.id = p.id
         WHERE p.gates IS NOT NULL OR m.id IS NOT NULL
