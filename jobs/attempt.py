@@ -98,7 +98,7 @@ def run_together(
                 ]
                 for job in jobs
             ]
-            limit = task.definition.limits_on(jobs[0].queue).soft_time_limit.total_seconds()
+            limit = task.definition.soft_seconds_on(jobs[0].queue)
             if task.definition.atomic:
                 with transaction.atomic(), soft_time_limit(limit):
                     settlements = _of_bulk(jobs, bulk(calls))
@@ -165,7 +165,7 @@ def _call(task: AnyTask, job: Claimed, worker: UUID | None, arguments: dict[str,
         lease=job.lease,
         atomic=task.definition.atomic,
     )
-    limit = task.definition.limits_on(job.queue).soft_time_limit.total_seconds()
+    limit = task.definition.soft_seconds_on(job.queue)
     token = current.set(running)
     try:
         with soft_time_limit(limit):

@@ -79,6 +79,10 @@ class Definition:
     #: Runs many jobs in one call: takes a list of their arguments, returns a list of results.
     bulk: Callable[[list[dict[str, Any]]], list[Any] | None] | None = None
 
+    def soft_seconds_on(self, queue: str) -> float:
+        """Return the soft time limit of its jobs on this queue, in seconds."""
+        return (self.soft_time_limit or get_queue(queue).soft_time_limit).total_seconds()
+
     def limits_on(self, queue: str) -> Limits:
         """Return the limits of its jobs on this queue."""
         lane = get_queue(queue)
