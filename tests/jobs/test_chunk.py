@@ -10,7 +10,7 @@ from jobs.chunk import PATIENCE
 from jobs.errors import PermanentError
 from jobs.executor import take_turn
 from jobs.models import Attempt, AuditEntry, Job, ProbeRun
-from jobs.pace import MOST, Pace, pace
+from jobs.pace import Pace, pace
 from jobs.tasks import probe
 from tests.conftest import Live, wait_until
 
