@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +11,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from django.db import connection, transaction
 
 from jobs import payload
-from jobs.context import job_context
+from jobs.context import entered, job_context
 from jobs.errors import LeaseLost, PermanentError, UnknownTask
 from jobs.queues import get_queue
 from jobs.records import Claimed, Settlement
@@ -89,8 +89,7 @@ def run_together(
     bulk = task.definition.bulk
     assert bulk is not None
     began = time.monotonic()
-    names: dict[str, Any] = {"task": task.name, "queue": jobs[0].queue, "jobs": len(jobs)}
-    with job_context(**names):
+    with _context_of_all(jobs):
         try:
             calls = [
                 payload.unseal(task.definition.arguments, task.name, job.payload_json, job.secrets)[
@@ -116,6 +115,25 @@ def run_together(
         for one in settlements:
             one.began, one.ended = began - claimed_at, ended - claimed_at
         return settlements
+
+
+def _context_of_all(jobs: Sequence[Claimed]) -> entered:
+    """Return the context of a bulk body: what is the same for all of its jobs."""
+    first = jobs[0]
+    return job_context(
+        tenant=_same(job.tenant for job in jobs),
+        correlation_id=_same(job.correlation_id for job in jobs),
+        actor=f"job:{first.id}",
+        task=first.task,
+        queue=first.queue,
+        jobs=len(jobs),
+    )
+
+
+def _same(values: Iterable[str]) -> str | None:
+    """Return the value that all have; None: they differ."""
+    found = set(values)
+    return found.pop() if len(found) == 1 else None
 
 
 def _of_bulk(jobs: Sequence[Claimed], results: list[Any] | None) -> list[Settlement]:
@@ -146,11 +164,21 @@ def _attempt(job: Claimed, worker: UUID | None, settle: Settle) -> Settlement:
         return settlement
     except LeaseLost:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever a task raises is settled
+    except (KeyboardInterrupt, SystemExit):  # of whoever ends this process
+        raise
+    except BaseException as error:  # noqa: BLE001 - whatever a task raises is settled
         _mend_connection(error)
-        declared = task.definition
-        backoff = declared.limits_on(job.queue).backoff
+        return _failed(task, job, error, secrets)
+
+
+def _failed(task: AnyTask, job: Claimed, error: BaseException, secrets: list[str]) -> Settlement:
+    declared = task.definition
+    backoff = declared.limits_on(job.queue).backoff
+    try:
         return settlement_of(job, error, backoff, secrets=secrets, on_error=declared.on_error)
+    except Exception as odd:  # noqa: BLE001 - what an error says of itself is a task's code too
+        what = f"{type(error).__name__} says what cannot be done: {odd}"
+        return settlement_of(job, PermanentError(what), backoff, secrets=secrets)
 
 
 def _call(task: AnyTask, job: Claimed, worker: UUID | None, arguments: dict[str, Any]) -> Any:
@@ -178,24 +206,25 @@ def _call(task: AnyTask, job: Claimed, worker: UUID | None, arguments: dict[str,
         current.reset(token)
 
 
-def _mend_connection(error: Exception) -> None:
+def _mend_connection(error: BaseException) -> None:
     # The interruption may have come in the middle of a statement, whose answer nobody reads.
     if isinstance(error, SoftTimeLimitExceeded) and not connection.in_atomic_block:
         connection.close()
 
 
 def _succeeded(job: Claimed, result: Any) -> Settlement:
-    if not _can_be_kept(result):
-        raise PermanentError(f"{job.task} returned {type(result).__name__}, which JSON cannot hold")
-    return Settlement(id=job.id, lease=job.lease, move=Move.SUCCEEDED, result=result)
+    return Settlement(id=job.id, lease=job.lease, move=Move.SUCCEEDED, result=_kept(job, result))
 
 
-def _can_be_kept(result: Any) -> bool:
+def _kept(job: Claimed, result: Any) -> Any:
+    """Return the result as it is now: a task may go on changing what it returned."""
     if result is None:
-        return True
+        return None
     try:
         told = json.dumps(result, allow_nan=False, ensure_ascii=False)
         told.encode()  # half a surrogate pair is a ValueError
     except (TypeError, ValueError, RecursionError):
-        return False
-    return not payload.holds_nul(told)
+        told = None
+    if told is None or payload.holds_nul(told):
+        raise PermanentError(f"{job.task} returned {type(result).__name__}, which JSON cannot hold")
+    return json.loads(told) if isinstance(result, dict | list | tuple) else result

@@ -47,7 +47,8 @@ def ring(messages: Sequence[Message], *, all_of_them: bool = False) -> None:
         redis.RedisError, OSError: Redis did not take them all, or nobody knows.
     """
     now = time.monotonic()
-    loud = {queue for queue, until in _hushed_until.items() if until > now and not all_of_them}
+    hushed = list(_hushed_until.items())  # another thread may add to it
+    loud = {queue for queue, until in hushed if until > now and not all_of_them}
     wanted = [message for message in messages if message[2] not in loud]
     if not wanted:
         return

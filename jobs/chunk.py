@@ -15,7 +15,6 @@ from contextlib import contextmanager
 import structlog
 from django.db import DatabaseError, InterfaceError, connection
 
-from jobs import workflows
 from jobs.records import Claimed, Settlement
 from jobs.states import Move
 
@@ -47,6 +46,8 @@ class Chunk:
         self._write = write
         self._late = late
         self.deadline = time.monotonic() + PATIENCE
+        #: How many were not given back.
+        self.size = len(jobs)
         #: The outcomes that were written.
         self.done: list[Done] = []
 
@@ -58,9 +59,19 @@ class Chunk:
     def next_of(self, task: str) -> list[Claimed]:
         """Take all further jobs of this task that never crashed, to run them at once."""
         with self._lock:
-            taken = [job for job in self._jobs if job.task == task and not job.crashes]
-            self._jobs = deque(job for job in self._jobs if job not in taken)
+            taken: list[Claimed] = []
+            others: deque[Claimed] = deque()
+            for job in self._jobs:
+                (taken if job.task == task and not job.crashes else others).append(job)
+            self._jobs = others
             return taken
+
+    def put_back(self, jobs: Sequence[Claimed]) -> None:
+        """Have the next ones be these, which were taken but not begun; if late, give all back."""
+        with self._lock:
+            self._jobs.extendleft(reversed(jobs))
+        if time.monotonic() > self.deadline:  # the watchdog comes once
+            self.give_way()
 
     def ended(self, done: Done) -> None:
         """Keep an outcome, to be written with others."""
@@ -86,8 +97,9 @@ class Chunk:
         with self._lock:
             left = list(self._jobs)
             self._jobs.clear()
+            self.size -= len(left)
         if left:
-            workflows.settle([_released(job) for job in left])
+            self._write([(job, _released(job)) for job in left])
             log.info("jobs_given_back", jobs=len(left), queue=left[0].queue)
 
 
@@ -106,15 +118,14 @@ class _Watchdog:
     def __init__(self) -> None:
         self._begin_anew()
 
+        os.register_at_fork(after_in_child=self._begin_anew)  # a fork copies no threads
+
     def _begin_anew(self) -> None:
-        self._pid = os.getpid()
         self._chunks: set[Chunk] = set()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
     def add(self, chunk: Chunk) -> None:
-        if self._pid != os.getpid():  # a fork copies no threads
-            self._begin_anew()
         with self._changed:
             self._chunks.add(chunk)
             if self._thread is None:

@@ -6,7 +6,7 @@ the job: :class:`RetryLater`, :class:`Discard`, :class:`PermanentError`; anythin
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Self
+from typing import Any, Self
 
 
 class JobsError(Exception):
@@ -86,7 +86,16 @@ class PayloadTooLarge(InvalidPayload):
 
 
 class RetryLater(JobsError):
-    """Try again later, at no cost: the attempt does not count."""
+    """Try again later, at no cost: the attempt does not count.
+
+    Args:
+        message: Why.
+        after: How long from now.
+        at: An aware instant.
+
+    Raises:
+        TypeError: ``after`` is no duration, or ``at`` no aware instant.
+    """
 
     after: timedelta | None = None
     at: datetime | None = None
@@ -94,6 +103,13 @@ class RetryLater(JobsError):
     def __init__(
         self, message: str = "", *, after: timedelta | None = None, at: datetime | None = None
     ) -> None:
+        # Not every caller's types are checked.
+        duration: Any = after
+        instant: Any = at
+        if not isinstance(duration, timedelta | None):
+            raise TypeError(f"RetryLater: after: expected a timedelta, not {after!r}")
+        if instant is not None and getattr(instant, "tzinfo", None) is None:
+            raise TypeError(f"RetryLater: at: expected an aware datetime, not {at!r}")
         super().__init__(message)
         self.after = after
         self.at = at
@@ -105,6 +121,10 @@ class Discard(JobsError):
 
 class PermanentError(JobsError):
     """Trying again would fail again; the job ends as a dead letter at once."""
+
+
+class OutcomeRefused(PermanentError):
+    """PostgreSQL refused how an attempt ended; the job ends as a dead letter that tells why."""
 
 
 # --- inside the engine ---------------------------------------------------------------------------

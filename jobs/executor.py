@@ -13,7 +13,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 
 from jobs import attempt, gates, transitions, workflows
 from jobs.chunk import Chunk, Done, watched
-from jobs.errors import LeaseLost
+from jobs.errors import LeaseLost, OutcomeRefused
 from jobs.events import News
 from jobs.models import Job
 from jobs.pace import pace
@@ -174,26 +174,17 @@ def _carry(jobs: Sequence[Claimed], worker: UUID | None) -> list[Done]:
     claimed_at = time.monotonic()
     news = News(jobs)
     chunk = Chunk(jobs, _settle, news.tell)
-    with watched(chunk, size=len(jobs)):
-        while (job := chunk.next()) is not None:
-            if job.crashes and len(jobs) > 1:
-                # It may kill this process again: not with others in its hands.
-                chunk.give_back()
-                chunk.settle()
-            mates = chunk.next_of(job.task) if _has_bulk_body(job) else []
-            if mates:
-                news.begins([job, *mates])
-                if _carry_together([job, *mates], chunk, claimed_at):
-                    news.ended([job, *mates])
-                    continue
-            for one in [job, *mates]:
-                news.begins([one])
-                settlement = attempt.run(one, worker, _write, claimed_at, alone=len(jobs) == 1)
-                news.ended([one])
-                _keep(chunk, one, settlement)
-    chunk.settle()
+    try:
+        with watched(chunk, size=len(jobs)):
+            _run_all(chunk, news, worker, claimed_at, alone=len(jobs) == 1)
+        chunk.settle()
+    except BaseException:
+        # Whatever ends us: what was done counts, and what was not begun is for others.
+        chunk.give_way()
+        raise
     duration = time.monotonic() - claimed_at
-    pace.learn(jobs[0].queue, duration / len(jobs), len(jobs))
+    if chunk.size:
+        pace.learn(jobs[0].queue, duration / chunk.size, chunk.size)
     if len(jobs) > 1:
         log.info(
             "jobs_ended", queue=jobs[0].queue, jobs=len(chunk.done), duration=round(duration, 3)
@@ -204,15 +195,39 @@ def _carry(jobs: Sequence[Claimed], worker: UUID | None) -> list[Done]:
     return chunk.done
 
 
+def _run_all(
+    chunk: Chunk, news: News, worker: UUID | None, claimed_at: float, *, alone: bool
+) -> None:
+    #: Tasks whose bulk body raised: their jobs run one by one.
+    apart: set[str] = set()
+    while (job := chunk.next()) is not None:
+        if job.crashes and not alone:
+            # It may kill this process again: not with others in its hands.
+            chunk.give_back()
+            chunk.settle()
+        mates = chunk.next_of(job.task) if _has_bulk_body(job) and job.task not in apart else []
+        if mates:
+            if _carry_together([job, *mates], chunk, news, claimed_at):
+                continue
+            apart.add(job.task)
+            chunk.put_back(mates)
+        news.begins([job])
+        settlement = attempt.run(job, worker, _write, claimed_at, alone=alone)
+        news.ended([job])
+        _keep(chunk, job, settlement)
+
+
 def _has_bulk_body(job: Claimed) -> bool:
     task = registry().get(job.task)
     return task is not None and task.definition.bulk is not None and not job.crashes
 
 
-def _carry_together(jobs: list[Claimed], chunk: Chunk, claimed_at: float) -> bool:
+def _carry_together(jobs: list[Claimed], chunk: Chunk, news: News, claimed_at: float) -> bool:
+    news.begins(jobs)
     settlements = attempt.run_together(jobs, _write, claimed_at)
     if settlements is None:
         return False
+    news.ended(jobs)
     for job, settlement in zip(jobs, settlements, strict=True):
         _keep(chunk, job, settlement)
     return True
@@ -255,14 +270,26 @@ def _settle(done: list[Done]) -> list[Done]:
 
 
 def _settle_apart(done: list[Done], error: Exception) -> list[Done]:
-    """One outcome cannot be written: it must not keep the others from it, and ends as failed."""
+    """One outcome cannot be written: it must not keep the others from it, and ends as failed.
+
+    If not even that can be written, it ends as a dead letter; after that nothing is left to try.
+    """
     if len(done) > 1:
-        return [written for one in done for written in _settle([one])]
+        written, refused = [], None
+        for one in done:
+            try:
+                written += _settle([one])
+            except Exception as worse:  # noqa: BLE001 - the others come first
+                refused = worse
+        if refused is not None:
+            raise refused
+        return written
     ((job, settlement),) = done
-    if settlement.error_type:
-        raise error  # it is told without anything that could be refused
+    if settlement.error_type == OutcomeRefused.__name__:
+        raise error
     log.error("outcome_refused", job_id=str(job.id), error=str(error))
-    return _settle([(job, settlement_of(job, error, get_queue(job.queue).backoff))])
+    told = OutcomeRefused(str(error)) if settlement.error_type else error
+    return _settle([(job, settlement_of(job, told, get_queue(job.queue).backoff))])
 
 
 def _write(done: list[Done]) -> None:

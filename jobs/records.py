@@ -125,7 +125,8 @@ class Settlement:
     @property
     def is_plain(self) -> bool:
         """Say whether it is a success, of which nothing is to be told but that."""
-        return self.move is Move.SUCCEEDED and not (self.error_type or self.traceback)
+        more = self.error_type or self.error or self.traceback or self.failures or self.crashes
+        return self.move is Move.SUCCEEDED and not more
 
     def as_row(self) -> dict[str, Any]:
         """Return what ``settle`` sends to the database: what says something."""

@@ -33,7 +33,7 @@ def wait(backoff: Backoff, retry: int) -> float:
 
 def settlement_of(
     job: Claimed,
-    error: Exception,
+    error: BaseException,
     backoff: Backoff,
     *,
     secrets: Iterable[str] = (),
@@ -75,7 +75,7 @@ def settlement_of(
     )
 
 
-def _told(error: Exception) -> str:
+def _told(error: BaseException) -> str:
     try:
         return str(error)
     except Exception:  # noqa: BLE001 - the text of an error is a task's code too

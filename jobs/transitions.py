@@ -435,8 +435,8 @@ _ENDED = f"""
     ),
 """
 
-#: The same for attempts that succeeded, which most do: half of the work for PostgreSQL. The values:
-#: arrays of ids, leases, results, and of when the bodies began and ended.
+#: The same for attempts that succeeded, which most do: a fifth less work for
+#: PostgreSQL. The values: arrays of ids, leases, results, and of when the bodies began and ended.
 _SUCCEEDED = """
     WITH moved AS (
         UPDATE jobs_job AS j

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from jobs import job_task
 from jobs.breaker import breaker
+from jobs.context import current_context, job_context
 from jobs.errors import InvalidPayload, PayloadTooLarge
 from jobs.executor import take_turn
 from jobs.models import Attempt, AuditEntry, Job, Priority
@@ -244,3 +245,25 @@ def test_without_a_chunk_the_ordinary_body_runs(conf: Callable[..., None]) -> No
     summing(seen=seen).enqueue(a=1)
     run_jobs()
     assert seen == ["one"]
+
+
+@pytest.mark.usefixtures("chunks_of_ten")
+def test_a_bulk_body_runs_for_the_tenant_and_the_correlation_that_its_jobs_share() -> None:
+    seen: list[tuple[str, str]] = []
+
+    @job_task(name="tests.shared", queue=QUEUE)
+    def shared(*, number: int) -> None:
+        pass
+
+    @shared.bulk
+    def all_of_them(calls: list[dict[str, Any]]) -> None:
+        context = current_context()
+        seen.append((context.tenant, context.correlation_id))
+
+    with job_context(correlation_id="c-1"):
+        shared.enqueue_many([{"number": 1}, {"number": 2}], shared.using(tenant="acme").options)
+        list(take_turn(QUEUE, worker=None))
+        shared.enqueue_many([{"number": 3}], shared.using(tenant="acme").options)
+        shared.enqueue_many([{"number": 4}], shared.using(tenant="globex").options)
+    list(take_turn(QUEUE, worker=None))
+    assert seen == [("acme", "c-1"), ("", "c-1")]

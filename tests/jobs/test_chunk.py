@@ -1,16 +1,23 @@
 """Chunks: short jobs are carried together, and none waits behind a long one."""
 
+import asyncio
 import time
+from contextlib import suppress
+from datetime import timedelta
 from threading import Event
+from typing import Any
 
 import pytest
+from django.db import OperationalError
 
 from jobs import job_task, transitions
 from jobs.chunk import PATIENCE
-from jobs.errors import PermanentError
+from jobs.errors import PermanentError, RetryLater
 from jobs.executor import take_turn
 from jobs.models import Attempt, AuditEntry, Job, ProbeRun
 from jobs.pace import Pace, pace
+from jobs.records import Settlement
+from jobs.states import Move
 from jobs.tasks import probe
 from tests.conftest import Live, wait_until
 
@@ -153,3 +160,124 @@ def test_claims_grow_while_jobs_are_short_and_shrink_at_once_when_they_are_not()
     assert learning.jobs_at_once("q") == 1
     learning.learn("q", 0.01)
     assert learning.jobs_at_once("q") == 1, "it is careful for a while"
+
+
+# --- odd ends ------------------------------------------------------------------------------------
+
+
+class OddLater(RetryLater):
+    """Says what cannot be done."""
+
+    def __init__(self) -> None:
+        super().__init__("later")
+        self.after = 60  # type: ignore[assignment]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("error", "state", "error_type"),
+    [
+        (OddLater(), "dead", "PermanentError"),
+        (asyncio.CancelledError(), "scheduled", "CancelledError"),
+        (GeneratorExit(), "scheduled", "GeneratorExit"),
+    ],
+    ids=["an error that cannot be read", "cancelled", "generator exit"],
+)
+def test_an_odd_error_ends_its_own_job_alone(
+    error: BaseException, state: str, error_type: str
+) -> None:
+    @job_task(name="tests.odd", queue=QUEUE)
+    def odd(*, number: int) -> None:
+        if number == 1:
+            raise error
+
+    odd.enqueue_many([{"number": number} for number in range(4)])
+    list(take_turn(QUEUE, worker=None))
+    states = dict(Job.objects.values_list("payload__number", "state"))
+    assert states == {0: "succeeded", 1: state, 2: "succeeded", 3: "succeeded"}
+    assert Job.objects.get(payload__number=1).error_type == error_type
+
+
+@pytest.mark.django_db
+def test_who_ends_the_process_leaves_nothing_of_a_chunk_but_the_job_that_ran() -> None:
+    @job_task(name="tests.ended", queue=QUEUE)
+    def ended(*, number: int) -> None:
+        if number == 1:
+            raise KeyboardInterrupt
+
+    ended.enqueue_many([{"number": number} for number in range(4)])
+    with suppress(KeyboardInterrupt):
+        list(take_turn(QUEUE, worker=None))
+    states = dict(Job.objects.values_list("payload__number", "state"))
+    assert states == {0: "succeeded", 1: "running", 2: "available", 3: "available"}
+
+
+@pytest.mark.processes
+def test_a_failure_that_postgresql_refuses_is_a_dead_letter_and_the_others_are_written(
+    live: Live,
+) -> None:
+    @job_task(name="tests.forever", queue=QUEUE)
+    def forever(*, number: int) -> None:
+        if number == 1:
+            raise RetryLater("in the end", after=timedelta.max)
+
+    forever.enqueue_many([{"number": number} for number in range(4)])
+    list(take_turn(QUEUE, worker=None))
+    states = dict(Job.objects.values_list("payload__number", "state"))
+    assert states == {0: "succeeded", 1: "dead", 2: "succeeded", 3: "succeeded"}
+    assert Job.objects.get(payload__number=1).error_type == "OutcomeRefused"
+
+
+@pytest.mark.processes
+def test_a_cut_while_the_rest_is_given_back_costs_nothing_but_another_try(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, cuts = transitions.settle, iter([True])
+
+    def cut_once(settlements: list[Settlement], **options: Any) -> Any:
+        if settlements[0].move == Move.RELEASED and next(cuts, False):
+            raise OperationalError("the connection is cut")
+        return written(settlements, **options)
+
+    monkeypatch.setattr(transitions, "settle", cut_once)
+
+    @job_task(name="tests.two", queue=QUEUE)
+    def two(*, name: str) -> None:
+        if name == "long":
+            wait_until(lambda: behind() == "available", within=10)
+
+    def behind() -> str:
+        return Job.objects.get(payload__name="behind").state
+
+    two.enqueue_many([{"name": name} for name in ("long", "behind")])
+    next(take_turn(QUEUE, worker=None))
+    assert next(cuts, None) is None, "it was cut"
+
+
+@pytest.mark.processes
+def test_when_a_bulk_body_raises_late_its_jobs_are_for_others(live: Live) -> None:
+    @job_task(name="tests.sleepy", queue=QUEUE)
+    def sleepy(*, number: int) -> None:
+        pass
+
+    @sleepy.bulk
+    def all_at_once(calls: list[dict[str, Any]]) -> list[None]:
+        time.sleep(PATIENCE * 1.2)
+        raise ValueError("not together")
+
+    sleepy.enqueue_many([{"number": number} for number in range(4)])
+    turn = take_turn(QUEUE, worker=None)
+    next(turn)
+    states = dict(Job.objects.values_list("payload__number", "state"))
+    assert states == {0: "succeeded", 1: "available", 2: "available", 3: "available"}
+
+
+@pytest.mark.django_db
+def test_what_was_given_back_is_no_experience(monkeypatch: pytest.MonkeyPatch) -> None:
+    learned: list[tuple[float, int]] = []
+    monkeypatch.setattr(pace, "learn", lambda _, duration, jobs: learned.append((duration, jobs)))
+    for label in ("a", "killer", "b"):
+        probe.using(queue=QUEUE).enqueue(label=label)
+    Job.objects.filter(payload__label="killer").update(crashes=1)
+    list(take_turn(QUEUE, worker=None))
+    assert [jobs for _, jobs in learned] == [2]

@@ -20,6 +20,7 @@ from jobs import audit, current_job, job_task, operations, transitions
 from jobs.errors import Discard, InvalidPayload, LeaseLost, PermanentError, RetryLater
 from jobs.executor import JobFailed, answer_message, carry, take_turn
 from jobs.models import Attempt, AuditEntry, DeadLetter, Job, Priority, QueueState
+from jobs.pace import pace
 from jobs.queues import QUEUES
 from jobs.records import Settlement
 from jobs.states import Move, State
@@ -527,3 +528,18 @@ def test_a_claim_whose_answer_was_lost_is_found_again(
     assert [one.id for one in settled] == [job.id]
     assert Attempt.objects.filter(job=job).count() == 1
     assert Job.objects.get(id=job.id).attempt == 1
+
+
+@pytest.mark.django_db
+def test_a_result_is_kept_as_it_was_when_it_was_returned() -> None:
+    state: dict[str, int] = {"n": 0}
+
+    @job_task(name="tests.counting", queue="reports")
+    def counting() -> dict[str, int]:
+        state["n"] += 1
+        return state
+
+    pace._sizes["reports"] = 10
+    counting.enqueue_many([{}, {}, {}])
+    list(take_turn("reports", worker=None))
+    assert list(Job.objects.order_by("seat").values_list("result__n", flat=True)) == [1, 2, 3]

@@ -146,6 +146,15 @@ def test_retry_later_names_its_time_and_costs_nothing_even_at_the_last_attempt()
     assert (dated.move, dated.failures, dated.run_at) == (Move.SNOOZED, 0, at.isoformat())
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("after", 60), ("after", "1m"), ("at", "2027-01-01"), ("at", datetime(2027, 1, 1))],
+)
+def test_retry_later_refuses_what_is_no_time_by_name(field: str, value: Any) -> None:
+    with pytest.raises(TypeError, match=f"RetryLater: {field}: expected"):
+        RetryLater("later", **{field: value})
+
+
 def test_retry_later_without_a_time_waits_like_a_first_retry() -> None:
     told = settlement(RetryLater("busy"), claimed(failures=3))
     assert (told.move, told.failures) == (Move.SNOOZED, 0)
