@@ -1,11 +1,15 @@
 """What the figures are to show, each as a ratio of one run, and whether they do."""
 
-from collections.abc import Callable
+import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.figures import Values, median, number, ratio
+from benchmarks.figures import Values, number, ratio
 
 TUNED, RESULTS, RAW = "celery-results-tuned", "celery-results", "celery"
+#: Their callers run the very same code, only their workers differ: of what callers do, the figures
+#: of both are taken together.
+POOLED = (RESULTS, TUNED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,89 +25,99 @@ class Verdict:
 
 @dataclass(frozen=True)
 class _Promise:
+    """A figure of ours over one of others', whose figures are pooled when there are several."""
+
     text: str
-    value: Callable[[Values], float | None]
+    figure: str
+    peers: tuple[str, ...]
     #: The least that is enough, or the most that is allowed.
     bound: float
     at_most: bool = False
+    #: What of theirs it is set against; empty: the same figure.
+    against: str = ""
 
-    def verdict(self, values: Values) -> Verdict:
-        found = self.value(values)
+    def verdict(self, values: Values, repeats: int) -> Verdict:
+        mine = values.get("ours", {}).get(self.figure, [])
+        against = self.against or self.figure
+        theirs = [got for peer in self.peers if (got := values.get(peer, {}).get(against))]
+        found = _over(mine, [value for got in theirs for value in got])
         if found is None:
             return Verdict(promise=self.text, found="", reached=None)
         kept = found <= self.bound if self.at_most else found >= self.bound
-        return Verdict(promise=self.text, found=f"{number(found)} times", reached=kept)
+        told = f"{number(found)} times{_range(mine, theirs, repeats)}"
+        return Verdict(promise=self.text, found=told, reached=kept)
 
 
-def _over(name: str, other: str) -> Callable[[Values], float | None]:
-    return lambda values: ratio(values, name, "ours", other)
+def _over(mine: Sequence[float], theirs: Sequence[float]) -> float | None:
+    """Return the median over the median; None when one is missing."""
+    if not mine or not theirs or not statistics.median(theirs):
+        return None
+    return statistics.median(mine) / statistics.median(theirs)
 
 
-def _enqueue(values: Values) -> float | None:
-    """Compare with the faster of the two: how results are kept is no matter of who enqueues."""
-    return _against(values, "enqueue")
+def _range(mine: Sequence[float], theirs: Sequence[Sequence[float]], repeats: int) -> str:
+    """Return the lowest and highest ratio of a single repeat.
 
-
-def _with_row(values: Values) -> float | None:
-    return _against(values, "with_row")
-
-
-def _against(values: Values, name: str) -> float | None:
-    mine = median(values, "ours", name)
-    theirs = [found for peer in (RESULTS, TUNED) if (found := median(values, peer, name))]
-    return mine / max(theirs) if mine is not None and theirs else None
-
-
-def _bulk(values: Values) -> float | None:
-    mine = median(values, "ours", "bulk")
-    theirs = [found for peer in (RESULTS, TUNED) if (found := median(values, peer, "enqueue"))]
-    return mine / max(theirs) if mine is not None and theirs else None
+    Nothing when a repeat found nothing: what is left may be of different ones.
+    """
+    if repeats < 2 or any(len(found) != repeats for found in (mine, *theirs)):
+        return ""
+    ratios = [_over([own], its) for own, *its in zip(mine, *theirs, strict=True)]
+    found = [one for one in ratios if one is not None]
+    return f" ({number(min(found))}–{number(max(found))})" if found else ""
 
 
 _PROMISES = (
     _Promise(
         "enqueue one by one, each in a transaction of the caller's: "
         "at least 0.9 of Celery + django-celery-results",
-        _enqueue,
+        "enqueue",
+        POOLED,
         0.9,
     ),
-    _Promise("the same, when the transaction also inserts a row: at least 0.9", _with_row, 0.9),
-    _Promise("enqueue in bulk: at least 20 times Celery's one by one", _bulk, 20),
-    _Promise("enqueue in bulk: at least 0.6 of PgQueuer's", _over("bulk", "pgqueuer"), 0.6),
+    _Promise(
+        "the same, when the transaction also inserts a row: at least 0.9", "with_row", POOLED, 0.9
+    ),
+    _Promise(
+        "enqueue in bulk: at least 20 times Celery's one by one",
+        "bulk",
+        POOLED,
+        20,
+        against="enqueue",
+    ),
+    _Promise("enqueue in bulk: at least 0.6 of PgQueuer's", "bulk", ("pgqueuer",), 0.6),
     _Promise(
         "drain of jobs enqueued one by one: at least 6 times Celery + django-celery-results tuned",
-        _over("drain", TUNED),
+        "drain",
+        (TUNED,),
         6,
     ),
     _Promise(
-        "drain of jobs enqueued one by one: at least 1.5 times raw Celery",
-        _over("drain", RAW),
-        1.5,
+        "drain of jobs enqueued one by one: at least 1.5 times raw Celery", "drain", (RAW,), 1.5
     ),
-    _Promise("drain of jobs enqueued one by one: try for Oban's", _over("drain", "oban"), 1),
+    _Promise("drain of jobs enqueued one by one: try for Oban's", "drain", ("oban",), 1),
     _Promise(
-        "drain of jobs enqueued in bulk: at least twice Oban for Python",
-        _over("drain_bulk", "oban"),
-        2,
+        "drain of jobs enqueued in bulk: at least twice Oban for Python", "drain_bulk", ("oban",), 2
     ),
-    _Promise(
-        "drain of jobs enqueued in bulk: try for PgQueuer's", _over("drain_bulk", "pgqueuer"), 1
-    ),
+    _Promise("drain of jobs enqueued in bulk: try for PgQueuer's", "drain_bulk", ("pgqueuer",), 1),
     _Promise(
         "pickup at low load: p50 at most 1.5 times raw Celery's",
-        _over("pickup_p50", RAW),
+        "pickup_p50",
+        (RAW,),
         1.5,
         at_most=True,
     ),
     _Promise(
         "pickup at low load: p99 at most 3 times raw Celery's",
-        _over("pickup_p99", RAW),
+        "pickup_p99",
+        (RAW,),
         3,
         at_most=True,
     ),
     _Promise(
         "worker memory: at most that of Celery + django-celery-results",
-        _over("memory", RESULTS),
+        "memory",
+        (RESULTS,),
         1,
         at_most=True,
     ),
@@ -113,9 +127,9 @@ _PROMISES = (
 STEADY = 0.8
 
 
-def verdicts(values: Values) -> list[Verdict]:
+def verdicts(values: Values, repeats: int) -> list[Verdict]:
     """Return every promise about the peers with what came of it."""
-    return [promise.verdict(values) for promise in _PROMISES]
+    return [promise.verdict(values, repeats) for promise in _PROMISES]
 
 
 def growth_verdict(grown: Values, few: str, many: str) -> Verdict:

@@ -25,7 +25,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks import machine, pooler, programs, servers
+from benchmarks import arguments, machine, pooler, programs, servers
 from benchmarks.errors import Failed, Unavailable
 from benchmarks.programs import ROOT
 from embedded import Places, postgres
@@ -44,34 +44,46 @@ DATABASE, QUEUE = "crowd", "reports"
 def main() -> None:
     """Measure each crowd, with jobs of each duration, and print a table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.crowd", description=__doc__)
-    parser.add_argument("--workers", default="10,100,1000", help="(10,100,1000)")
-    parser.add_argument("--durations", default="1,0", help="seconds a job takes (1,0)")
-    parser.add_argument("--claim", type=int, default=1, help="jobs claimed at once (1)")
+    parser.add_argument(
+        "--workers",
+        type=arguments.several(arguments.count),
+        default=[10, 100, 1000],
+        metavar="NUMBER,…",
+        help="(10,100,1000)",
+    )
+    parser.add_argument(
+        "--durations",
+        type=arguments.several(arguments.seconds_or_none),
+        default=[1.0, 0.0],
+        metavar="SECONDS,…",
+        help="seconds a job takes (1,0)",
+    )
+    parser.add_argument("--claim", type=arguments.count, default=1, help="jobs claimed at once (1)")
     parser.add_argument(
         "--pooler",
         nargs="?",
-        type=int,
+        type=arguments.count,
         const=30,
         metavar="SERVER_CONNECTIONS",
         help="measure each crowd once more, behind a PgBouncer with so many of them (30)",
     )
-    parser.add_argument("--repeat", type=int, default=1, help="times that all is measured (1)")
+    parser.add_argument(
+        "--repeat", type=arguments.count, default=1, help="times that all is measured (1)"
+    )
     parser.add_argument("--member", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.member:
         _member(json.loads(options.member))
         return
     if options.pooler is not None:
-        if options.pooler < 1:
-            parser.error("--pooler needs one server connection, or more")
         try:
             pooler.program()
         except Unavailable as error:
             parser.error(str(error))
     crowds = [
         Crowd(workers, duration, options.claim, behind)
-        for duration in map(float, options.durations.split(","))
-        for workers in map(int, options.workers.split(","))
+        for duration in options.durations
+        for workers in options.workers
         for behind in ((0, options.pooler) if options.pooler else (0,))
     ]
     try:

@@ -1,7 +1,7 @@
 """Our own figures with many finished jobs behind them, by turns with few and with many.
 
 All databases are filled before the first measurement, so that few and many are measured side by
-side. What each measurement adds stays; that is little beside what is there.
+side, and each begins once. What each measurement adds stays; that is little beside what is there.
 """
 
 import argparse
@@ -13,13 +13,14 @@ from pathlib import Path
 from benchmarks import growth, programs
 from benchmarks.errors import Failed
 from benchmarks.figures import add
-from benchmarks.measures import Bench, Sizes
+from benchmarks.measures import Bench, Sizes, by_turns
 from benchmarks.results import Results
 from benchmarks.servers import Servers
-from benchmarks.systems import OURS, Configuration
+from benchmarks.systems import OURS, SYSTEMS, Configuration
 
-#: Numbers in Redis, after those of the systems.
-_REDIS = 10
+#: The first number in Redis after those of the systems, and how many of its 16 are left from there.
+_REDIS = len(SYSTEMS) + 1
+MOST_SIZES = 16 - _REDIS
 #: Jobs that the copies are made of, and the queues and tenants that they are of.
 SAMPLE, QUEUES, TENANTS = 400, ("inventory", "pdf", "compliance", "reports"), 40
 
@@ -28,12 +29,18 @@ Measure = Callable[[], dict[str, float]]
 Attempt = Callable[[str, Measure, Results], dict[str, float]]
 
 
-def rows(text: str) -> int:
-    """Read an option such as ``10k``."""
+def rows(text: str) -> list[int]:
+    """Read an option such as ``10k,1m``: different numbers of rows, the least first."""
     try:
-        return growth.number_of(text)
+        found = sorted({growth.number_of(part) for part in text.split(",")})
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+    if len(found) > MOST_SIZES:
+        raise argparse.ArgumentTypeError(
+            f"expected {MOST_SIZES} different numbers at most, not {len(found)}: "
+            "Redis has no more of its own for them"
+        )
+    return found
 
 
 def measure(
@@ -46,14 +53,16 @@ def measure(
 ) -> None:
     """Fill a database for each number of rows, and measure in all of them by turns."""
     benches: dict[str, Bench] = {}
-    for place, number in enumerate(sorted(wanted)):
+    for place, number in enumerate(wanted):
         label = growth.label(number)
         bench = Bench(OURS, Path(sys.executable), servers, _REDIS + place)
         bench.database = f"bench_grown_{number}"
         if attempt(f"{label} jobs", partial(_filled, bench, number, sizes), results):
             benches[label] = bench
+            # Few come first, whatever is found first.
+            results.grown[label] = {}
     for repeat in range(results.repeats):
-        for label, bench in benches.items():
+        for label, bench in by_turns(list(benches.items()), repeat):
             where = f"{repeat + 1}/{results.repeats} behind {label} jobs"
             works: list[Measure] = [*bench.measurements(parts, sizes), partial(_look, bench, sizes)]
             for work in works:
@@ -68,7 +77,7 @@ def measure(
 
 
 def _filled(bench: Bench, number: int, sizes: Sizes) -> dict[str, float]:
-    growth.check_room(bench.servers, number)
+    growth.check_room(bench.servers.data, number)
     bench.prepare(sizes)
     bench.fresh()
     sample = Configuration(

@@ -8,9 +8,12 @@ The jobs lie between nine days and some seconds back. The older half of them, a 
 past the retention of seven days: the pruner has something to do.
 """
 
+import re
 import shutil
 import time
 from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
 
 import psycopg
 
@@ -26,9 +29,12 @@ TABLES = {
 }
 #: Jobs in one transaction, and bytes on disk that one takes, with its indexes and the log.
 _STEP, _BYTES = 200_000, 3_000
+#: Bytes on disk for everything else.
+_SPARE = 5_000_000_000
 #: At most so many are past their retention.
 MOST_OLD = 1_000_000
 _DAY = 86_400
+_WORDS, _FACTORS = re.compile(r"([0-9]+(?:\.[0-9]+)?)([km]?)"), {"": 1, "k": 1_000, "m": 1_000_000}
 
 _COLUMNS = """
     SELECT attname, format_type(atttypid, NULL)
@@ -69,11 +75,10 @@ class Ages:
 
 def number_of(text: str) -> int:
     """Return the number of rows in words such as ``10k`` and ``1m``; raises ``ValueError``."""
-    text = text.strip().lower()
-    factor = {"k": 1_000, "m": 1_000_000}.get(text[-1:], 1)
-    found = float(text.rstrip("km")) * factor
+    words = _WORDS.fullmatch(text.strip().lower())
+    found = Decimal(words[1]) * _FACTORS[words[2]] if words else Decimal()
     if found < 1_000 or found != int(found):
-        raise ValueError("1000 rows or more, as in 10k, 1m, 2.5m")
+        raise ValueError(f"expected 1000 rows or more, as in 10k, 1m, 2.5m, not {text!r}")
     return int(found)
 
 
@@ -84,12 +89,18 @@ def label(rows: int) -> str:
     return f"{rows // 1_000} thousand" if rows % 1_000 == 0 else str(rows)
 
 
-def check_room(servers: Servers, rows: int) -> None:
-    """Raise ``Failed`` when the disk has no room for so many."""
-    free = shutil.disk_usage(servers.data).free
-    if free < rows * _BYTES + 5e9:
-        needed = rows * _BYTES / 1e9
-        raise Failed(f"about {needed:.0f} GB are needed, and {free / 1e9:.0f} are free")
+def check_room(folder: Path, rows: int) -> None:
+    """Raise ``Failed`` when the disk of ``folder`` has no room for so many."""
+    needed, free = rows * _BYTES + _SPARE, shutil.disk_usage(folder).free
+    if free < needed:
+        raise Failed(
+            f"{rows} jobs need {_gigabytes(needed)} of disk, {_gigabytes(_SPARE)} to spare "
+            f"included, and {_gigabytes(free)} are free"
+        )
+
+
+def _gigabytes(number: int) -> str:
+    return f"{number / 1e9:.1f} GB"
 
 
 def fill(servers: Servers, database: str, rows: int) -> float:

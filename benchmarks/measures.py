@@ -8,11 +8,11 @@ runs, at one job in about 50 ms. **Memory**: of all worker processes, after they
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmarks import effects, figures, memory, programs
 from benchmarks.errors import Failed
@@ -24,6 +24,8 @@ from benchmarks.systems import Configuration, System
 _LOOK, _REST = 0.01, 1.0
 #: Milliseconds between two jobs at low load.
 GAP = 50
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +142,7 @@ class Bench:
         """Have the database as a measurement wants it."""
         if self.keeps_rows:
             self.clear()
+            self.servers.checkpoint()
         else:
             self.fresh()
 
@@ -238,6 +241,12 @@ def _memory(workers: programs.Workers) -> dict[str, float]:
     found = memory.measure(workers.family())
     parts = {"memory": found.total}
     return parts | ({"memory_keeper": found.keeper} if found.keeper else {})
+
+
+def by_turns(items: Sequence[T], repeat: int) -> list[T]:
+    """Return them so that each begins in one repeat, and none always follows the same one."""
+    turn = repeat % max(1, len(items))
+    return [*items[turn:], *items[:turn]]
 
 
 def named(configuration: Configuration, of: System) -> str:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from benchmarks import servers
+from benchmarks import arguments, servers
 
 #: What the product promises, in milliseconds: for the first call, and beyond healthy for the next.
 FIRST_MS, NEXT_MS = 500.0, 20.0
@@ -24,9 +24,11 @@ FIRST_MS, NEXT_MS = 500.0, 20.0
 def main() -> None:
     """Start servers, measure, print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.outage", description=__doc__)
-    parser.add_argument("--calls", type=int, default=300, help="calls after the first one")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--calls", type=arguments.count, default=300, help="after the first (300)")
+    parser.add_argument("--rounds", type=arguments.count, default=3, help="times (3)")
     options = parser.parse_args()
+    if options.calls * options.rounds < 2:
+        parser.error("--calls or --rounds must be 2 or more: one call has no quantiles")
     with servers.for_a_moment():
         kept = measure(options.calls, options.rounds)
     sys.exit(0 if kept else 1)

@@ -5,11 +5,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from benchmarks.criteria import Verdict, growth_verdict, keeps, verdicts
-from benchmarks.figures import FIGURES, Values, median, number, ratio, spread
+from benchmarks.figures import FIGURES, PARTS, Values, median, number, ratio, spread
 from benchmarks.results import Results
 from benchmarks.systems import SYSTEMS
 
 _MEASURED = re.compile(r"(<!-- measured -->\n).*?(<!-- /measured -->)", re.DOTALL)
+#: Above the growth tables.
+_GROWTH = "### With finished jobs behind it"
+#: Fewer repeats are not for the page.
+REPEATS = 3
 #: Above this load before the run, somebody else used the machine.
 QUIET_LOAD = 0.5
 #: Columns of a table: none, all but the first, all between the first and the last.
@@ -41,6 +45,37 @@ def render(results: Results) -> str:
 def write(path: Path, results: Results) -> None:
     """Renew the page."""
     path.write_text(page(path.read_text(), results))
+
+
+def shows_growth(text: str) -> bool:
+    """Say whether the page ``text`` has growth tables."""
+    return _GROWTH in text
+
+
+def objection(text: str, results: Results) -> str:
+    """Return why this run is too little for the page ``text``; empty when it may renew it.
+
+    A peer may fail, which is told of. Ours may not, and all of it must have been measured.
+    """
+    for failure in results.failures:
+        if _who(failure) not in SYSTEMS or _who(failure) == "ours":
+            return failure
+    told = {*results.configurations, *results.skipped, *map(_who, results.failures)}
+    if absent := [one.name for one in SYSTEMS.values() if one.usual and one.name not in told]:
+        return f"not measured: {', '.join(absent)}"
+    parts = {FIGURES[name].part for name in results.values.get("ours", {})}
+    if absent := [part for part in PARTS if part not in parts]:
+        return f"not measured of ours: {', '.join(absent)}"
+    if results.repeats < REPEATS:
+        return f"fewer than {REPEATS} repeats"
+    if shows_growth(text) and not any(results.grown.values()):
+        return "growth was not measured, and the page has tables of it"
+    return ""
+
+
+def _who(failure: str) -> str:
+    """Return the system in ``2/3 system: what``; of other failures, no system."""
+    return failure.partition(":")[0].rpartition(" ")[2]
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], numbers: slice = TEXT) -> str:
@@ -104,13 +139,14 @@ def _ratios(values: Values) -> str:
 
 
 def _verdicts(results: Results) -> str:
-    found = verdicts(results.values) if results.values else []
+    found = verdicts(results.values, results.repeats) if results.values else []
     labels = list(results.grown)
     found += [growth_verdict(results.grown, labels[0], label) for label in labels[1:]]
     if not found:
         return ""
     rows = [[one.promise, one.found or "–", _said(one)] for one in found]
-    return f"### What was promised\n\n{table(['promise', 'measured', ''], rows)}"
+    header = ["promise", "measured (lowest–highest of single repeats)", ""]
+    return f"### What was promised\n\n{table(header, rows)}"
 
 
 def _said(verdict: Verdict) -> str:
@@ -121,7 +157,7 @@ def _said(verdict: Verdict) -> str:
 
 def _grown(grown: Values) -> str:
     names, labels = _shown(grown, FIGURES), list(grown)
-    if not labels:
+    if not names:
         return ""
     rows = []
     for name in names:
@@ -131,7 +167,7 @@ def _grown(grown: Values) -> str:
             [FIGURES[name].title, *cells, *("–" if one is None else number(one) for one in left)]
         )
     header = ["this project", *labels, *(f"{label}: what is left" for label in labels[1:])]
-    return f"### With finished jobs behind it\n\n{table(header, rows, FIRST_TEXT)}"
+    return f"{_GROWTH}\n\n{table(header, rows, FIRST_TEXT)}"
 
 
 def _systems(results: Results) -> str:

@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
 from benchmarks.figures import Values
 
 
@@ -39,3 +41,17 @@ class Results:
         path = folder / f"{self.began:%Y-%m-%d-%H%M%S}.json"
         path.write_text(json.dumps(asdict(self), indent=1, default=str) + "\n")
         return path
+
+    @classmethod
+    def read(cls, path: Path) -> "Results":
+        """Return a run that was kept; raises ``ValueError`` saying what the file lacks."""
+        try:
+            return TypeAdapter(cls).validate_json(path.read_bytes())
+        except OSError as error:
+            raise ValueError(f"{path}: {error.strerror}") from None
+        except ValidationError as error:
+            faults = (
+                f"{'.'.join(map(str, one['loc']))}: {one['msg']}".removeprefix(": ")
+                for one in error.errors()
+            )
+            raise ValueError(f"{path}: {'; '.join(faults)}") from None

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks import servers
+from benchmarks import arguments, servers
 
 #: What the product promises: milliseconds of a look beyond an empty query.
 BEYOND_MS = 5.0
@@ -37,9 +37,11 @@ _FILL = """
 def main() -> None:
     """Start servers, measure, print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.schedules", description=__doc__)
-    parser.add_argument("--schedules", type=int, default=10_000)
-    parser.add_argument("--looks", type=int, default=300)
-    parser.add_argument("--due", type=int, default=1_000, help="schedules overdue at once")
+    parser.add_argument("--schedules", type=arguments.count, default=10_000)
+    parser.add_argument("--looks", type=arguments.count, default=300)
+    parser.add_argument(
+        "--due", type=arguments.count, default=1_000, help="schedules overdue at once"
+    )
     options = parser.parse_args()
     with servers.for_a_moment():
         kept = measure(options.schedules, options.looks, options.due)

@@ -7,15 +7,19 @@ from benchmarks.growth import MOST_OLD, Ages, label, number_of
 
 
 @pytest.mark.parametrize(
-    ("text", "number"), [("10k", 10_000), ("1m", 1_000_000), ("2.5M", 2_500_000), ("3000", 3_000)]
+    ("text", "number"),
+    [("10k", 10_000), ("1m", 1_000_000), ("2.5M", 2_500_000), ("2.3m", 2_300_000), ("3000", 3_000)],
 )
 def test_numbers_of_rows_are_read_from_words(text: str, number: int) -> None:
     assert number_of(text) == number
 
 
-@pytest.mark.parametrize("text", ["", "many", "10", "1.0005k", "-1m"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "many", "10", "1.0005k", "-1m", "inf", "nan", "10x", "10kmkm", "1e9"],
+)
 def test_what_is_no_number_of_rows_is_refused(text: str) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="expected 1000 rows or more, as in 10k, 1m"):
         number_of(text)
 
 

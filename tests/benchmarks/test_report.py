@@ -8,6 +8,7 @@ import pytest
 from benchmarks import report
 from benchmarks.__main__ import PAGE
 from benchmarks.results import Results
+from benchmarks.systems import SYSTEMS
 
 
 def a_run(**changes: object) -> Results:
@@ -54,6 +55,7 @@ def test_the_date_the_machine_and_its_load_are_told() -> None:
 def test_promises_say_what_came_of_them() -> None:
     text = report.render(a_run())
     assert "at least 1.5 times raw Celery | 2.67 times | reached |" in text
+    assert "| promise | measured (lowest–highest of single repeats) |" in text
     assert "| not measured |" in text
     slow = a_run(values={"ours": {"drain": [1.0]}, "celery": {"drain": [1.0]}})
     assert "| **not reached** |" in report.render(slow)
@@ -72,6 +74,64 @@ def test_what_was_left_out_is_told_with_its_reason() -> None:
     )
     assert "- Oban for Python (open source): needs Python 3.12 or newer" in text
     assert "- pgqueuer: drain: late" in text
+
+
+def a_whole_run(**changes: object) -> Results:
+    """Return a run that has all that the page needs."""
+    names = ("enqueue", "bulk", "drain", "pickup_p50", "memory")
+    usual = [name for name, system in SYSTEMS.items() if system.usual]
+    given = {
+        "values": {"ours": {name: [1.0, 2.0, 3.0] for name in names}},
+        "configurations": dict.fromkeys(usual, "2 processes"),
+        **changes,
+    }
+    return a_run(**given)
+
+
+def without(system: str) -> dict[str, str]:
+    """Return how the other systems were set up."""
+    return {name: how for name, how in a_whole_run().configurations.items() if name != system}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"failures": ["2/3 celery: drain: late"]},
+        {"failures": ["oban: ended at once"], "configurations": without("oban")},
+        {"skipped": {"oban": "needs Python 3.12"}, "configurations": without("oban")},
+    ],
+)
+def test_a_peer_may_fail_or_be_left_out(changes: dict[str, object]) -> None:
+    assert report.objection("", a_whole_run(**changes)) == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"failures": ["the run was interrupted"]}, "the run was interrupted"),
+        (
+            {"failures": ["1/3 celery: late", "2/3 ours: drain: late"]},
+            "2/3 ours: drain: late",
+        ),
+        ({"failures": ["10 million jobs: no disk"]}, "10 million jobs: no disk"),
+        ({"configurations": without("pgqueuer")}, "not measured: pgqueuer"),
+        ({"values": {"ours": {"bulk": [1.0]}}}, "not measured of ours: enqueue, drain, pickup"),
+        ({"repeats": 2}, "fewer than 3 repeats"),
+    ],
+)
+def test_a_part_does_not_renew_the_page(changes: dict[str, object], why: str) -> None:
+    assert report.objection("", a_whole_run(**changes)).startswith(why)
+
+
+def test_growth_is_not_lost_from_the_page() -> None:
+    grown = {"10 thousand": {"drain": [1_000.0]}, "1 million": {"drain": [500.0]}}
+    text = report.render(a_whole_run(grown=grown))
+    assert report.shows_growth(text)
+    assert "growth was not measured" in report.objection(text, a_whole_run())
+    assert "growth" in report.objection(text, a_whole_run(grown={"10 thousand": {}}))
+    assert report.objection(text, a_whole_run(grown=grown)) == ""
+    assert not report.shows_growth(report.render(a_whole_run(grown={"10 thousand": {}})))
 
 
 def test_only_what_stands_between_the_marks_is_renewed(tmp_path: Path) -> None:
@@ -99,3 +159,4 @@ def test_the_raw_figures_are_kept(tmp_path: Path) -> None:
     path = a_run().keep(tmp_path)
     assert path.name == "2026-11-22-050000.json"
     assert '"drain"' in path.read_text()
+    assert Results.read(path) == a_run()
