@@ -10,13 +10,15 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 
+#: Where whole workers, stacks and servers are tried.
+WHOLES = ("tests/acceptance", "tests/benchmarks", "tests/chaos", "tests/embedded")
 #: As long as each other, by experience.
 LANES: Sequence[Mapping[str, Sequence[str]]] = (
     {
         "rules": ["-m", "not processes"],
-        "processes": ["-m", "processes", "--ignore=tests/acceptance"],
+        "processes": ["-m", "processes", *(f"--ignore={whole}" for whole in WHOLES)],
     },
-    {"acceptance": ["-m", "processes", "tests/acceptance"]},
+    {"wholes": ["-m", "processes", *WHOLES]},
 )
 
 _screen = threading.Lock()

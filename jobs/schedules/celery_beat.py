@@ -109,7 +109,8 @@ class DurableScheduler(Scheduler):
         if self._is_looking or self._is_closed:
             return
         self._is_closed = True
-        connection.close()  # a look that was interrupted has left a statement unanswered on it
+        if not connection.in_atomic_block:
+            connection.close()  # a look that was interrupted has left a statement unanswered on it
         try:
             if self._registered:
                 Beat.objects.filter(id=self.id).update(stopped_at=Now())
