@@ -10,8 +10,8 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 
-#: Where whole workers, stacks and servers are tried.
-WHOLES = ("tests/acceptance", "tests/benchmarks", "tests/chaos", "tests/embedded")
+#: Where whole workers and stacks are tried.
+WHOLES = ("tests/acceptance", "tests/benchmarks", "tests/chaos")
 #: As long as each other, by experience.
 LANES: Sequence[Mapping[str, Sequence[str]]] = (
     {
