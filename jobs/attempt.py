@@ -91,11 +91,9 @@ def run_together(
     began = time.monotonic()
     with _context_of_all(jobs):
         try:
+            model = task.definition.arguments
             calls = [
-                payload.unseal(task.definition.arguments, task.name, job.payload_json, job.secrets)[
-                    0
-                ]
-                for job in jobs
+                payload.unseal(model, task.name, job.payload_json, job.secrets)[0] for job in jobs
             ]
             limit = task.definition.soft_seconds_on(jobs[0].queue)
             if task.definition.atomic:
@@ -105,7 +103,9 @@ def run_together(
             else:
                 with soft_time_limit(limit):
                     settlements = _of_bulk(jobs, bulk(calls))
-        except Exception as error:  # noqa: BLE001 - whatever it raises, each job has its own attempt
+        except (KeyboardInterrupt, SystemExit):  # of whoever ends this process
+            raise
+        except BaseException as error:  # noqa: BLE001 - each job has its own attempt
             log.warning("bulk_failed", error=type(error).__name__)
             _mend_connection(error)
             return None

@@ -117,7 +117,6 @@ class _Watchdog:
 
     def __init__(self) -> None:
         self._begin_anew()
-
         os.register_at_fork(after_in_child=self._begin_anew)  # a fork copies no threads
 
     def _begin_anew(self) -> None:

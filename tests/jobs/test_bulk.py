@@ -1,5 +1,6 @@
 """Many at once: all or none, in their order, and run together where the task can."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from datetime import timedelta
@@ -224,6 +225,20 @@ def test_when_a_bulk_body_raises_its_jobs_run_one_by_one_and_none_pays_for_anoth
     assert seen == [3, "one", "one", "one"]
     assert results() == [2, None, 3]
     assert [job.failures for job in Job.objects.order_by("seat")] == [0, 1, 0]
+
+
+@pytest.mark.usefixtures("chunks_of_ten")
+def test_a_bulk_body_that_was_cancelled_leaves_its_jobs_to_their_own_attempts() -> None:
+    seen: list[Any] = []
+    task = summing(seen=seen)
+
+    @task.bulk
+    def cancelled(calls: list[dict[str, Any]]) -> list[int]:
+        raise asyncio.CancelledError
+
+    task.enqueue_many([{"a": 1}, {"a": 2}])
+    list(take_turn(QUEUE, worker=None))
+    assert results() == [2, 3]
 
 
 @pytest.mark.usefixtures("chunks_of_ten")
