@@ -13,7 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-import uuid_utils.compat
+import uuid_utils
 from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models.base import ModelState
 
@@ -211,7 +211,7 @@ def _leading(follows: Sequence[Step]) -> Placement:
         return Placement()
     check_length(follows)
     chain = [step.as_signature() for step in reversed(follows)]
-    return Placement(root_id=str(uuid_utils.compat.uuid7()), canvas={"chain": chain})
+    return Placement(root_id=str(uuid_utils.uuid7()), canvas={"chain": chain})
 
 
 def _place_of(job: Job) -> Placement:
@@ -250,14 +250,14 @@ def new_job(
     placed = options.placed or _leading(options.follows)
     limited = gates_on(definition, queue.name)
     return NewJob(
-        id=options.job_id or str(uuid_utils.compat.uuid7()),
+        id=options.job_id or str(uuid_utils.uuid7()),
         task=definition.name,
         queue=queue.name,
         priority=Priority(definition.priority if options.priority is None else options.priority),
         payload=sealed.payload,
         secrets=base64.b64encode(sealed.secrets).decode() if sealed.secrets else None,
         tenant=tenant,
-        correlation_id=correlation_id or context.correlation_id or uuid_utils.compat.uuid7().hex,
+        correlation_id=correlation_id or context.correlation_id or uuid_utils.uuid7().hex,
         enqueued_by=f"job:{running.id}" if running else context.actor,
         replay_of=str(replay_of) if replay_of else None,
         max_attempts=limits.attempts,

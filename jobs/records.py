@@ -10,7 +10,7 @@ from jobs.models import Attempt
 from jobs.states import TRANSITIONS, Move, State
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)  # frozen, it would take half as long again to make, for each job
 class NewJob:
     """A job about to be inserted. ``run_at`` or ``delay`` in seconds, or now."""
 
@@ -41,7 +41,7 @@ class NewJob:
     canvas: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)  # as above
 class Inserted:
     """What the database decided about a new job."""
 
@@ -53,7 +53,7 @@ class Inserted:
     seat: int
 
 
-@dataclass(kw_only=True)  # frozen, it would take half as long again to make, for each job
+@dataclass(kw_only=True)  # as above
 class Claimed:
     """A job that this process, and no other, runs now."""
 

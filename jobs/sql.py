@@ -1,21 +1,25 @@
 """Statements of the hot path: bound by the server and prepared once for each connection.
 
 Django binds parameters into the text, so PostgreSQL would plan a statement anew each time; ours are
-planned once, whatever their parameters: each has one good plan, by an index. Behind a pooler that
-changes the server connection between transactions (``DATABASE_TRANSACTION_POOLING``) they are not
-prepared.
+planned once, whatever their parameters: each has one good plan, by an index. They are not prepared
+behind a pooler that changes the server connection between transactions
+(``DATABASE_TRANSACTION_POOLING``), nor while somebody watches the connection's statements.
 """
 
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import count
 from typing import Any
 
 import psycopg
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from jobs import wire
+
 _COMMENT = re.compile(r"--[^\n]*")
+_PLACE = re.compile(r"%[s%]")
 
 
 def is_pooled(connection: BaseDatabaseWrapper) -> bool:
@@ -23,21 +27,19 @@ def is_pooled(connection: BaseDatabaseWrapper) -> bool:
     return bool(connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS"))
 
 
-class _PreparedCursor(psycopg.Cursor[tuple[Any, ...]]):
-    def execute(self, query: Any, params: Any = None, **options: Any) -> "_PreparedCursor":
-        # Django switches preparing off for its connections; on, it would be on for the ORM, too.
-        self.connection.prepare_threshold = 0
-        try:
-            super().execute(query, params, prepare=True, **options)
-        finally:
-            self.connection.prepare_threshold = None
-        return self
-
-
 @lru_cache(maxsize=256)
 def _compact(sql: str) -> str:
     """Return the statement on one line: psycopg parses a short one once, a long one each time."""
     return " ".join(_COMMENT.sub("", sql).split())
+
+
+@lru_cache(maxsize=256)
+def _numbered(sql: str) -> bytes:
+    """Return the statement with the server's own names for its values: ``$1``, ``$2``, …"""
+    numbers = count(1)
+    return _PLACE.sub(
+        lambda found: "%" if found[0] == "%%" else f"${next(numbers)}", _compact(sql)
+    ).encode()
 
 
 def fetch(sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -47,10 +49,17 @@ def fetch(sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     a time.
     """
     ours = connections[DEFAULT_DB_ALIAS]  # each look through the proxy costs microseconds
-    ours.ensure_connection()
-    kind = psycopg.Cursor if is_pooled(ours) else _PreparedCursor
-    # Django's wrapper: its errors and its log of statements.
-    with ours._prepare_cursor(kind(ours.connection)) as cursor:  # type: ignore[attr-defined]
+    if ours.connection is None:
+        ours.ensure_connection()
+    watched = ours.queries_logged or ours.execute_wrappers
+    if not watched and not is_pooled(ours) and wire.can_speak(ours.connection):
+        ours.validate_thread_sharing()
+        ours.validate_no_broken_transaction()
+        with ours.wrap_database_errors:
+            return wire.fetch(ours.connection, _numbered(sql), values)
+    cursor = psycopg.Cursor(ours.connection)  # Django's own binds into the text
+    # In Django's wrapper: those who watch statements see it.
+    with ours._prepare_cursor(cursor) as cursor:  # type: ignore[attr-defined]
         cursor.execute(_compact(sql), values)
         rows: list[tuple[Any, ...]] = cursor.fetchall()
         return rows

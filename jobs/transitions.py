@@ -106,6 +106,8 @@ _ASKED = {
 _AS_JSON = {name for name, kind in _ASKED.items() if kind == "jsonb"}
 #: What a column is when nobody says otherwise; such a value is not sent. Others are null then.
 _USUAL = {"tenant": "", "unique_key": "", "delay": 0.0, "ahead": 0}
+#: The columns of a job that is inserted by itself: nobody is ahead of it.
+_ALONE = [(name, _USUAL.get(name)) for name in _ASKED if name != "ahead"]
 _MANY = "SELECT * FROM jsonb_to_recordset(%s::jsonb) AS r({})".format(
     ", ".join(f"{name} {kind}" for name, kind in _ASKED.items())
 )
@@ -148,13 +150,13 @@ def insert(new: Sequence[NewJob], *, broker_is_up: bool = True) -> list[Inserted
 
     A job that is not among the answers has an unfinished twin with its ``unique_key``.
     """
-    rows = _in_turn(new)
-    if len(rows) == 1:
-        (row,) = rows
-        given = tuple(name for name in _ASKED if row[name] != _USUAL.get(name))
-        sql, asked = _insert(_one(given)), [_value(row, name) for name in given]
+    if len(new) == 1:
+        row = vars(new[0])
+        given = [name for name, usual in _ALONE if row[name] != usual]
+        asked = [json.dumps(row[name]) if name in _AS_JSON else row[name] for name in given]
+        sql = _insert(_one(tuple(given)))
     else:
-        sql, asked = _insert(_MANY), [json.dumps(rows)]
+        sql, asked = _insert(_MANY), [json.dumps(_in_turn(new))]
     return [
         Inserted(
             id=id_,
@@ -215,10 +217,6 @@ def _in_turn(new: Sequence[NewJob]) -> list[dict[str, Any]]:
         rows.append(vars(job) | {"ahead": ahead[line]})
         ahead[line] += 1
     return rows
-
-
-def _value(row: dict[str, Any], name: str) -> Any:
-    return json.dumps(row[name]) if name in _AS_JSON else row[name]
 
 
 def insert_dead(new: Sequence[tuple[NewJob, Exception]]) -> list[UUID]:

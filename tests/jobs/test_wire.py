@@ -1,0 +1,320 @@
+"""Statements through libpq: as cursors would run them, in fewer trips, and never half."""
+
+import json
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from django.db import (
+    DatabaseError,
+    DataError,
+    InternalError,
+    OperationalError,
+    ProgrammingError,
+    connection,
+    connections,
+    transaction,
+)
+from django.db.transaction import TransactionManagementError
+from django.test.utils import CaptureQueriesContext
+from pytest_django.plugin import DjangoDbBlocker
+
+from jobs import wire
+from jobs.sql import fetch
+from tests.conftest import wait_until
+
+
+@pytest.fixture(autouse=True)
+def fresh_connection(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """A connection of this test alone, in no transaction; nothing that it writes stays."""
+    with django_db_blocker.unblock():
+        connection.close()
+        yield
+        connection.close()
+
+
+def test_rows_are_those_of_a_cursor(monkeypatch: pytest.MonkeyPatch) -> None:
+    sql = """
+        SELECT %s::uuid, %s::text, %s::int, %s::bigint, %s::float8, %s::bool, %s::text,  -- a comment
+               %s::timestamptz, %s::text[], %s::uuid[], %s::jsonb, '50%%', 'it''s' || %s, NULL
+    """
+    values = [
+        uuid4(), "Ωmega 🐍 \\ 'x'", -7, 2**40, 0.1, True, None,
+        datetime(2026, 3, 1, 12, tzinfo=UTC), ["a", "b,{}", ""], [uuid4()],
+        json.dumps({"a": [1, None]}), " here",
+    ]  # fmt: skip
+    ours = fetch(sql, values)
+    monkeypatch.setattr(wire, "can_speak", lambda connection: False)
+    assert ours == fetch(sql, values)
+    assert ours[0][7].tzinfo is not None
+    assert ours[0][11] == "50%"
+
+
+def test_nothing_and_many_rows() -> None:
+    assert fetch("SELECT 1 WHERE false") == []
+    assert fetch("SELECT * FROM generate_series(1, 3)") == [(1,), (2,), (3,)]
+
+
+def test_a_statement_is_prepared_once_for_each_connection() -> None:
+    for number in range(5):
+        fetch("SELECT %s::int + 1", [number])
+    assert _prepared() == ["SELECT $1::int + 1"]
+    connection.close()
+    assert fetch("SELECT %s::int + 1", [5]) == [(6,)]
+    assert _prepared() == ["SELECT $1::int + 1"]
+
+
+def test_types_of_values_make_statements_of_their_own() -> None:
+    assert fetch("SELECT pg_typeof(%s)::text", [1]) == [("smallint",)]
+    assert fetch("SELECT pg_typeof(%s)::text", [2**40]) == [("bigint",)]
+
+
+def test_a_statement_that_fails_is_not_prepared_again_each_time() -> None:
+    for _ in range(3):
+        with pytest.raises(DataError):
+            fetch("SELECT 1 / %s::int", [0])
+    assert fetch("SELECT 1 / %s::int", [1]) == [(1,)]
+    assert len(_prepared()) == 1
+
+
+def test_no_connection_keeps_statements_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "MOST", 3)
+    for number in range(6):
+        assert fetch(f"SELECT {number}") == [(number,)]
+    assert len(_prepared()) == 3
+
+
+def test_a_server_that_forgot_what_it_prepared_is_told_again() -> None:
+    fetch("SELECT 1")
+    with connection.cursor() as cursor:
+        cursor.execute("DEALLOCATE ALL")
+    with pytest.raises(DatabaseError):
+        fetch("SELECT 1")
+    assert fetch("SELECT 1") == [(1,)]
+
+
+def test_the_transaction_begins_with_the_first_statement_and_is_rolled_back_whole() -> None:
+    with transaction.atomic():
+        assert fetch("SELECT set_config('application_name', 'passing', false)")
+        assert fetch("SHOW application_name") == [("passing",)]
+        transaction.set_rollback(True)
+    assert fetch("SHOW application_name") != [("passing",)]
+    with transaction.atomic():
+        first = fetch("SELECT pg_current_xact_id()::text")
+        with transaction.atomic():
+            assert fetch("SELECT pg_current_xact_id()::text") == first
+    assert fetch("SELECT pg_current_xact_id()::text") != first
+
+
+def test_without_a_transaction_each_statement_is_committed() -> None:
+    first = fetch("SELECT pg_current_xact_id()::text")
+    assert fetch("SELECT pg_current_xact_id()::text") != first
+
+
+@pytest.mark.parametrize(
+    ("sql", "values", "kind"),
+    [
+        ("SELECT 1 / %s::int", [0], DataError),
+        ("SELECT nothing", [], ProgrammingError),
+        ("SELECT %s::int", ["x"], DataError),
+        ("SELECT", [object()], ProgrammingError),
+    ],
+)
+def test_an_error_is_djangos_and_the_connection_goes_on(
+    sql: str, values: list[Any], kind: type[DatabaseError]
+) -> None:
+    session = _session()
+    with pytest.raises(kind):
+        fetch(sql, values)
+    with transaction.atomic(), pytest.raises(kind), transaction.atomic():
+        fetch(sql, values)
+    assert _session() == session
+
+
+def test_a_broken_transaction_takes_no_more_statements() -> None:
+    with transaction.atomic():
+        with pytest.raises(DataError):
+            fetch("SELECT 1 / 0")
+        with pytest.raises(InternalError):
+            fetch("SELECT 1")
+        transaction.set_rollback(True)
+        with pytest.raises(TransactionManagementError):
+            fetch("SELECT 1")
+
+
+def test_what_does_not_fit_the_socket_arrives() -> None:
+    parts = [str(number) * 1_000 for number in range(5_000)]  # 19 MB there, and back
+    rows = fetch("SELECT part FROM unnest(%s::text[]) AS part", [parts])
+    assert [part for (part,) in rows] == parts
+
+
+def test_answers_that_come_while_much_is_sent_are_read() -> None:
+    """Else both sides would wait for the other to read."""
+    with transaction.atomic():
+        text = "x" * 20_000_000
+        assert fetch("SELECT length(%s), repeat('y', 20000000)", [text])[0][0] == len(text)
+
+
+def test_a_connection_that_was_cut_says_so_and_a_new_one_serves() -> None:
+    session = _session()
+    with psycopg.connect(**_parameters(), autocommit=True) as other:
+        other.execute("SELECT pg_terminate_backend(%s)", [session])
+        sql = "SELECT 1 FROM pg_stat_activity WHERE pid = %s"
+        wait_until(lambda: not other.execute(sql, [session]).fetchall())
+    with pytest.raises(OperationalError, match="terminat"):
+        fetch("SELECT 1")
+    connection.close_if_unusable_or_obsolete()
+    assert fetch("SELECT 1") == [(1,)]
+
+
+def test_a_connection_that_is_cut_during_a_statement_says_why() -> None:
+    session = _session()
+    cut = _after_it_waits(session, "SELECT pg_terminate_backend(%s)")
+    with cut, pytest.raises(OperationalError, match="terminat"):
+        fetch("SELECT pg_sleep(60)")
+    connection.close_if_unusable_or_obsolete()
+    assert fetch("SELECT 1") == [(1,)]
+
+
+def test_a_statement_that_is_cancelled_leaves_the_connection() -> None:
+    session = _session()
+    cancelled = _after_it_waits(session, "SELECT pg_cancel_backend(%s)")
+    with cancelled, pytest.raises(OperationalError, match="cancel"):
+        fetch("SELECT pg_sleep(60)")
+    assert _session() == session
+
+
+class _Alarm(Exception):
+    pass
+
+
+def test_a_signal_interrupts_the_wait_and_the_statement_is_cancelled() -> None:
+    def ring(*_: Any) -> None:
+        raise _Alarm
+
+    session = _session()
+    began = time.monotonic()
+    with _signalled(ring), pytest.raises(_Alarm), transaction.atomic():
+        fetch("SELECT pg_sleep(60)")
+    assert time.monotonic() - began < 30
+    with psycopg.connect(**_parameters(), autocommit=True) as other:
+        sql = "SELECT 1 FROM pg_stat_activity WHERE pid = %s AND state = 'active'"
+        wait_until(lambda: not other.execute(sql, [session]).fetchall(), within=10)
+    assert fetch("SELECT 1") == [(1,)]
+
+
+def test_a_signal_that_is_only_handled_changes_nothing() -> None:
+    heard: list[int] = []
+    with _signalled(lambda number, _: heard.append(number)):
+        assert fetch("SELECT 'slept' FROM pg_sleep(0.3)") == [("slept",)]
+    assert heard
+
+
+def test_who_looks_at_statements_sees_them() -> None:
+    with CaptureQueriesContext(connection) as seen:
+        fetch("SELECT %s::int", [7])
+    assert len(seen) == 1
+    told: list[str] = []
+
+    def listen(execute: Any, sql: str, *more: Any) -> Any:
+        told.append(sql)
+        return execute(sql, *more)
+
+    with connection.execute_wrapper(listen):
+        fetch("SELECT %s::int", [7])
+    assert told == ["SELECT %s::int"]
+
+
+def test_a_transaction_of_another_kind_is_begun_as_such() -> None:
+    connection.ensure_connection()
+    connection.connection.isolation_level = psycopg.IsolationLevel.SERIALIZABLE
+    with transaction.atomic():
+        assert fetch("SHOW transaction_isolation") == [("serializable",)]
+
+
+def test_where_psycopg_prepares_statements_itself_it_does_so_with_ours() -> None:
+    connection.ensure_connection()
+    connection.connection.prepare_threshold = 0
+    fetch("SELECT %s::int", [1])
+    with transaction.atomic():
+        transaction.set_rollback(True)
+        connection.connection.execute("SELECT 1")  # it forgets what it prepared, at the rollback
+    assert fetch("SELECT %s::int", [1]) == [(1,)]
+
+
+def test_another_threads_connection_is_refused() -> None:
+    ours = connections["default"]
+    ours.ensure_connection()
+    raised: list[Exception] = []
+
+    def use() -> None:
+        connections["default"] = ours
+        try:
+            fetch("SELECT 1")
+        except DatabaseError as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    thread.join()
+    assert "thread" in str(raised[0])
+
+
+def test_a_uuid_is_a_uuid() -> None:
+    id_ = uuid4()
+    assert fetch("SELECT %s::uuid", [str(id_)]) == [(UUID(str(id_)),)]
+
+
+def _prepared() -> list[str]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT statement FROM pg_prepared_statements ORDER BY prepare_time")
+        return [statement for (statement,) in cursor.fetchall()]
+
+
+def _session() -> int:
+    ((pid,),) = fetch("SELECT pg_backend_pid()")
+    return int(pid)
+
+
+def _parameters() -> dict[str, Any]:
+    parameters = connection.get_connection_params()
+    return {
+        key: parameters[key]
+        for key in ("dbname", "user", "password", "host", "port")
+        if parameters.get(key)
+    }
+
+
+@contextmanager
+def _after_it_waits(session: int, sql: str) -> Iterator[None]:
+    """Run ``sql`` on the session, from another one, once it sleeps."""
+
+    def act() -> None:
+        with psycopg.connect(**parameters, autocommit=True) as other:
+            asleep = "SELECT 1 FROM pg_stat_activity WHERE pid = %s AND wait_event = 'PgSleep'"
+            wait_until(lambda: bool(other.execute(asleep, [session]).fetchall()), within=20)
+            other.execute(sql, [session])
+
+    parameters = _parameters()
+    thread = threading.Thread(target=act)
+    thread.start()
+    yield
+    thread.join()
+
+
+@contextmanager
+def _signalled(handler: Any) -> Iterator[None]:
+    before = signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
