@@ -1,7 +1,8 @@
 """Clients, their documents and filings, and how well they comply.
 
-Days are calendar dates of the client's tenant; nothing here has a time of day. Scores are written
-by :mod:`compliance.scoring` alone.
+Days are calendar dates of the client's tenant; nothing that people type has a time of day. What
+clients, documents and filings were before they changed is kept, so that a run for a past day sees
+them as they were (:mod:`compliance.past`). Scores are written by :mod:`compliance.scoring` alone.
 """
 
 from typing import ClassVar
@@ -11,6 +12,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from tenants.history import Recorded, keep_history
 from tenants.models import Tenant
 
 
@@ -22,7 +24,8 @@ class Risk(models.TextChoices):
     HIGH = "high"
 
 
-class Client(models.Model):
+@keep_history("tenant", "code", "name", "is_active")
+class Client(Recorded):
     """Somebody whose papers a tenant looks after. The code is the tenant's own name for it."""
 
     tenant = models.ForeignKey(
@@ -45,7 +48,8 @@ class Client(models.Model):
         return f"{self.code} {self.name}"
 
 
-class ClientDocument(models.Model):
+@keep_history("client", "kind", "status")
+class ClientDocument(Recorded):
     """A paper that a client must have; its versions carry the expiry dates."""
 
     class Status(models.TextChoices):
@@ -86,7 +90,8 @@ class ClientDocument(models.Model):
         return self.kind
 
 
-class DocumentVersion(models.Model):
+@keep_history("document", "number", "expires_on")
+class DocumentVersion(Recorded):
     """One edition of a document. The one with the highest number is the one that counts."""
 
     document = models.ForeignKey(
@@ -120,7 +125,8 @@ class DocumentVersion(models.Model):
         return f"{self.document} v{self.number}"
 
 
-class Filing(models.Model):
+@keep_history("client", "kind", "authority", "period_end", "due_on", "status")
+class Filing(Recorded):
     """What a client must hand in to an authority, for a period that has ended or will."""
 
     class Status(models.TextChoices):

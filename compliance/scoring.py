@@ -5,17 +5,23 @@ or rejected), plus documents whose latest version has expired or expires within 
 filings not handed in after their due date. A rejected document that has also expired is two
 issues: somebody must have it accepted, and somebody must renew it.
 ``docs/explanation/compliance-scores.md`` tells why it is one statement.
+
+For a day that is over the same statement reads the records as they were when the day began, instead
+of the tables.
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
+from functools import cache
 from typing import Any
 
 from django.db import connection
 
-from compliance.models import ClientDocument, Filing, Risk
+from compliance import past
+from compliance.models import Client, ClientDocument, Filing, Risk
+from tenants.history import rows_at
 
 FULL_SCORE = 100
 POINTS_PER_ISSUE = 5
@@ -68,37 +74,40 @@ class TenantScores:
 # Clients are joined to tables with an index on their key, never to another part of the query. The
 # planner believes in few clients until it has statistics, right after an import, and would compare
 # all rows of one part with all of another: minutes for ten thousand clients.
+#
+# In braces: a table, or what stands for it on a day that is over.
 _REFRESH = """
 WITH asked AS (
-    SELECT tenant_id, day, today, day + %(warned_for)s AS warn_before
-    FROM unnest(%(tenant_ids)s::bigint[], %(days)s::date[], %(todays)s::date[])
-        AS asked (tenant_id, day, today)
+    SELECT tenant_id, day, today, instant, day + %(warned_for)s AS warn_before
+    FROM unnest(%(tenant_ids)s::bigint[], %(days)s::date[], %(todays)s::date[],
+                %(instants)s::timestamptz[])
+        AS asked (tenant_id, day, today, instant)
 ),
 issues (client_id, tenant_id, day, today, missing, expiring, overdue) AS (
     SELECT client.id, tenant_id, day, today, 0, 0, 0
-    FROM asked JOIN compliance_client AS client USING (tenant_id)
+    FROM asked JOIN {client} AS client USING (tenant_id)
     WHERE client.is_active
   UNION ALL
     SELECT client.id, tenant_id, day, today, 1, 0, 0
-    FROM asked JOIN compliance_client AS client USING (tenant_id)
-    JOIN compliance_clientdocument AS document ON document.client_id = client.id
+    FROM asked JOIN {client} AS client USING (tenant_id)
+    JOIN {document} AS document ON document.client_id = client.id
     WHERE client.is_active AND document.status = ANY(%(missing)s::text[])
   UNION ALL
     SELECT client.id, tenant_id, day, today, 0, 1, 0
-    FROM asked JOIN compliance_client AS client USING (tenant_id)
-    JOIN compliance_clientdocument AS document ON document.client_id = client.id
-    JOIN compliance_documentversion AS version ON version.document_id = document.id
+    FROM asked JOIN {client} AS client USING (tenant_id)
+    JOIN {document} AS document ON document.client_id = client.id
+    JOIN {version} AS version ON version.document_id = document.id
     WHERE client.is_active
       AND version.expires_on < asked.warn_before
       AND version.expires_on < %(last_day)s::date + %(warned_for)s
       AND NOT EXISTS (
-          SELECT FROM compliance_documentversion AS newer
+          SELECT FROM {newer} AS newer
           WHERE newer.document_id = version.document_id AND newer.number > version.number
       )
   UNION ALL
     SELECT client.id, tenant_id, day, today, 0, 0, 1
-    FROM asked JOIN compliance_client AS client USING (tenant_id)
-    JOIN compliance_filing AS filing ON filing.client_id = client.id
+    FROM asked JOIN {client} AS client USING (tenant_id)
+    JOIN {filing} AS filing ON filing.client_id = client.id
     WHERE client.is_active
       AND filing.status = ANY(%(open)s::text[]) AND filing.due_on < asked.day
 ),
@@ -182,7 +191,7 @@ rises AS (
     FROM (
         SELECT compared.*, client.code, client.name, row_number() OVER (
                    PARTITION BY compared.tenant_id ORDER BY compared.score, client.code) AS place
-        FROM compared JOIN compliance_client AS client ON client.id = compared.client_id
+        FROM compared JOIN {risen} AS client ON client.id = compared.client_id
         WHERE is_rise
     ) AS ranked
     GROUP BY tenant_id
@@ -196,21 +205,59 @@ SELECT tenant_id, clients, changed, coalesce(raised, 0), coalesce(worst, '[]')::
 FROM totals LEFT JOIN rises USING (tenant_id)
 """
 
+_NOW = _REFRESH.format(**past.NOW, risen="compliance_client")
 
-def refresh(days: Mapping[int, date], todays: Mapping[int, date]) -> list[TenantScores]:
-    """Score every active client of some tenants, in one statement.
+
+@cache
+def _then() -> str:
+    tables = past.then("asked.instant", tenant="asked.tenant_id")
+    # Of a client that has been deleted since, no score can be kept.
+    there = f"""LATERAL (
+        SELECT past.* FROM {tables["client"]} AS past JOIN compliance_client AS now USING (id)
+    )"""
+    instant = "(SELECT instant FROM asked WHERE asked.tenant_id = compared.tenant_id)"
+    risen = rows_at(Client, instant, key="id", value="compared.client_id")
+    return _REFRESH.format(**{**tables, "client": there}, risen=risen)
+
+
+def refresh(
+    days: Mapping[int, date], todays: Mapping[int, date], instants: Mapping[int, datetime]
+) -> list[TenantScores]:
+    """Score every active client of some tenants: in one statement, and one for days that are over.
 
     Args:
         days: The day to score for, by tenant id.
         todays: Each tenant's own today, by the same ids.
+        instants: At which instant the records count, of those tenants whose day is over.
 
     Returns what came of it, for each tenant in the order given, also those without clients.
     """
-    parameters: dict[str, Any] = {
-        "tenant_ids": list(days.keys()),
-        "days": list(days.values()),
-        "todays": [todays[tenant_id] for tenant_id in days],
-        "last_day": max(days.values()),
+    found: dict[int, tuple[Any, ...]] = {}
+    now = [tenant_id for tenant_id in days if tenant_id not in instants]
+    for statement, tenant_ids in ((_NOW, now), (_then(), list(instants))):
+        if tenant_ids:
+            values = _parameters(tenant_ids, days, todays, instants)
+            with connection.cursor() as cursor:
+                cursor.execute(statement, values)
+                found |= {row[0]: row[1:] for row in cursor.fetchall()}
+    return [
+        _tenant_scores(tenant_id, day, *found.get(tenant_id, (0, 0, 0, "[]")))
+        for tenant_id, day in days.items()
+    ]
+
+
+def _parameters(
+    tenant_ids: list[int],
+    days: Mapping[int, date],
+    todays: Mapping[int, date],
+    instants: Mapping[int, datetime],
+) -> dict[str, Any]:
+    return {
+        "tenant_ids": tenant_ids,
+        "days": [days[tenant_id] for tenant_id in tenant_ids],
+        "todays": [todays[tenant_id] for tenant_id in tenant_ids],
+        "instants": [instants.get(tenant_id) for tenant_id in tenant_ids],
+        "last_day": max(days[tenant_id] for tenant_id in tenant_ids),
         "warned_for": EXPIRY_WARNING_DAYS + 1,
         "missing": [str(status) for status in ClientDocument.MISSING],
         "open": [str(status) for status in Filing.OPEN],
@@ -221,13 +268,6 @@ def refresh(days: Mapping[int, date], todays: Mapping[int, date]) -> list[Tenant
         "risks": [str(risk) for risk in LOWEST_SCORE],
         "named": NAMED_AT_MOST,
     }
-    with connection.cursor() as cursor:
-        cursor.execute(_REFRESH, parameters)
-        found = {row[0]: row[1:] for row in cursor.fetchall()}
-    return [
-        _tenant_scores(tenant_id, day, *found.get(tenant_id, (0, 0, 0, "[]")))
-        for tenant_id, day in days.items()
-    ]
 
 
 def _tenant_scores(

@@ -1,6 +1,6 @@
 """What changes compliance records."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from zoneinfo import ZoneInfoNotFoundError
@@ -10,7 +10,7 @@ from django.db import DatabaseError, transaction
 from django.db.models import Max
 from django.utils import timezone
 
-from compliance import announcements, scoring
+from compliance import announcements, past, scoring
 from compliance.models import Client, ClientDocument, DocumentVersion, Filing
 from tenants.errors import UnknownTenant
 from tenants.models import Tenant
@@ -52,9 +52,10 @@ def refresh_scores(
     Args:
         tenant_slugs: These tenants; None: all. Inactive ones are skipped.
         zone: Only tenants of this IANA time zone; None: of every zone.
-        as_of: The day to score for. None: each tenant's own today. Documents and filings count
-            as they are now, whichever day it is. A day before that of a client's score adds to
-            the history, and leaves the score; nobody is told of it.
+        as_of: The day to score for. None: each tenant's own today. On a day that is over, clients,
+            documents and filings count as they were when it began (:mod:`tenants.past`). A day
+            before that of a client's score adds to the history, and leaves the score; nobody is
+            told of it.
 
     Raises:
         UnknownTenant: a slug is nobody's.
@@ -94,13 +95,18 @@ def _refresh(
     tenants: Sequence[Tenant], as_of: date | None, now: datetime
 ) -> list[scoring.TenantScores]:
     with transaction.atomic():
-        todays = {tenant.pk: local_date(tenant, now) for tenant in tenants}
-        days = {tenant.pk: as_of or todays[tenant.pk] for tenant in tenants}
-        results = scoring.refresh(days, todays)
+        todays = {tenant: local_date(tenant, now) for tenant in tenants}
+        days = {tenant: as_of or todays[tenant] for tenant in tenants}
+        instants = past.instants(days, todays)
+        results = scoring.refresh(_by_id(days), _by_id(todays), instants)
         for tenant, scores in zip(tenants, results, strict=True):
             if scores.raised:
                 announcements.announce_rises(tenant, scores)
         return results
+
+
+def _by_id(days: Mapping[Tenant, date]) -> dict[int, date]:
+    return {tenant.pk: day for tenant, day in days.items()}
 
 
 def _refresh_one_by_one(tenants: Sequence[Tenant], as_of: date | None, now: datetime) -> Refresh:

@@ -54,6 +54,8 @@ INSTALLED_APPS = [
     "django_celery_beat",
     "django_celery_results",
     "django_tasks",
+    "pghistory",
+    "pgtrigger",
     "ninja",
 ]
 

@@ -42,7 +42,7 @@ class Checked:
     announced: list[LowStock]
 
 
-# `{stock}` is the table of stock, or what stands for it: the stock of another day, say.
+# In braces: a table, or what stands for it: the stock of another day, say.
 # A stock that is not active (its product or its warehouse is not) is never low.
 # What is missing, as a part of the threshold, makes the severity.
 LOW = """
@@ -52,8 +52,8 @@ LOW = """
                 WHEN missing.part >= 0.10 THEN %(medium)s
                 ELSE %(low)s END AS severity
     FROM {stock} stock
-    JOIN inventory_product product ON product.id = stock.product_id AND product.is_active
-    JOIN inventory_warehouse warehouse
+    JOIN {product} product ON product.id = stock.product_id AND product.is_active
+    JOIN {warehouse} warehouse
       ON warehouse.id = stock.warehouse_id AND warehouse.is_active
     CROSS JOIN LATERAL (
         SELECT coalesce(stock.threshold, product.threshold) AS threshold
@@ -66,8 +66,12 @@ LOW = """
       AND level.threshold > 0 AND stock.quantity <= level.threshold
 """
 
+_LOW_NOW = LOW.format(
+    stock="inventory_stock", product="inventory_product", warehouse="inventory_warehouse"
+)
+
 _OPEN_OR_UPDATE = f"""
-    WITH low AS ({LOW.format(stock="inventory_stock")}), changed AS (
+    WITH low AS ({_LOW_NOW}), changed AS (
         INSERT INTO inventory_stockalert AS alert (stock_id, severity, quantity, threshold)
         SELECT stock_id, severity, quantity, threshold FROM low
         ON CONFLICT (stock_id) WHERE closed_at IS NULL DO UPDATE

@@ -1,7 +1,8 @@
 """What a company keeps, where, how much of it, and when that is too little.
 
 Quantities are whole units of the product. Stock changes only through :mod:`inventory.services`,
-which writes the ledger in the same transaction.
+which writes the ledger in the same transaction. What else a check of the stock looks at is kept as
+it was before it changed, for the check of a past day (:mod:`inventory.past_stock`).
 """
 
 from decimal import Decimal
@@ -12,10 +13,12 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from tenants.history import Recorded, keep_history
 from tenants.models import Tenant
 
 
-class Product(models.Model):
+@keep_history("tenant", "sku", "name", "threshold", "is_active")
+class Product(Recorded):
     """Something a company buys, keeps and sells. The SKU is its name among programs."""
 
     tenant = models.ForeignKey(
@@ -49,7 +52,8 @@ class Product(models.Model):
         return f"{self.sku} {self.name}"
 
 
-class Warehouse(models.Model):
+@keep_history("tenant", "code", "is_active")
+class Warehouse(Recorded):
     """A place where stock lies."""
 
     #: The code of the warehouse that stock goes to when nobody says where.
@@ -73,7 +77,8 @@ class Warehouse(models.Model):
         return self.name
 
 
-class Stock(models.Model):
+@keep_history("product", "warehouse", "threshold", besides=("quantity",))
+class Stock(Recorded):
     """How much of a product lies in a warehouse. The sum of its movements, always."""
 
     product = models.ForeignKey(

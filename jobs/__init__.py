@@ -1,8 +1,8 @@
 """The engine: durable jobs, carried by Celery. It knows no domain.
 
 What writers of tasks need is imported from here: ``job_task``, ``current_job``, ``Step``,
-``Priority``, ``ScheduledDate``. The names are looked up when used, since models cannot be imported
-before Django's apps are ready.
+``Priority``, ``ScheduledDate``, ``BegunDate``. The names are looked up when used, since models
+cannot be imported before Django's apps are ready.
 """
 
 from importlib import import_module
@@ -13,12 +13,22 @@ if TYPE_CHECKING:
     from jobs.definition import Step
     from jobs.models import Job, Priority
     from jobs.running import current_job
-    from jobs.scheduled_date import ScheduledDate
+    from jobs.scheduled_date import BegunDate, ScheduledDate
     from jobs.task import job_task
 
-__all__ = ["FailedJob", "Job", "Priority", "ScheduledDate", "Step", "current_job", "job_task"]
+__all__ = [
+    "BegunDate",
+    "FailedJob",
+    "Job",
+    "Priority",
+    "ScheduledDate",
+    "Step",
+    "current_job",
+    "job_task",
+]
 
 _HOME = {
+    "BegunDate": "jobs.scheduled_date",
     "FailedJob": "jobs.canvas_tasks",
     "Job": "jobs.models",
     "Priority": "jobs.models",

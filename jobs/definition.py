@@ -78,6 +78,13 @@ class Definition:
     on_error: Mapping[type[Exception], OnError] = field(default_factory=dict)
     #: Runs many jobs in one call: takes a list of their arguments, returns a list of results.
     bulk: Callable[[list[dict[str, Any]]], list[Any] | None] | None = None
+    #: Tells a dry run what it would do, and returns what it would return; it only looks.
+    preview: Callable[..., Any] | None = None
+
+    @property
+    def can_be_tried(self) -> bool:
+        """Whether it has a dry run."""
+        return self.atomic or self.preview is not None
 
     def soft_seconds_on(self, queue: str) -> float:
         """Return the soft time limit of its jobs on this queue, in seconds."""

@@ -1,17 +1,21 @@
 """Dry runs: what a task would do, found out by doing it in a transaction that is rolled back.
 
-Only what the database knows is done, so only ``atomic`` tasks can be tried. The jobs that they
-enqueue are told of, and tried too when they are ``atomic``; an e-mail, or a PDF, is only told of.
-Code that reaches people by other ways than jobs says so with :func:`tell`.
+Only what the database knows is done, so only ``atomic`` tasks can be tried. Of a task that is not,
+its preview is run instead, when it has one (:meth:`jobs.task.JobTask.preview`), in a transaction
+that cannot write. The jobs that they enqueue are told of, and tried too when they can be; an
+e-mail, or a PDF, is only told of. Code that reaches people by other ways than jobs, and previews,
+say so with :func:`tell`.
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from django.db import transaction
+from django.db import InternalError, connection, transaction
+from psycopg.errors import ReadOnlySqlTransaction
 
 from jobs.errors import JobsError, NotPossible
 
@@ -21,6 +25,10 @@ if TYPE_CHECKING:
 
 #: Jobs that one dry run tries; it only tells of those beyond.
 MOST_TRIED = 1_000
+
+
+class PreviewWrites(NotPossible):
+    """A preview writes to the database; it may only look."""
 
 
 class WouldFail(NotPossible):
@@ -33,6 +41,8 @@ class Told:
 
     #: Such as ``notice``, or the wire name of a task.
     what: str
+    #: How often.
+    count: int = 1
     #: The key of the tenant; empty: of none.
     tenant: str = ""
     #: Who would get it: an address, a user name; empty: nobody in particular.
@@ -49,10 +59,10 @@ def is_dry_run() -> bool:
     return _told.get() is not None
 
 
-def tell(what: str, *, tenant: str = "", to: str = "", **detail: Any) -> None:
-    """Tell of something that would happen; outside of a dry run, do nothing."""
+def tell(what: str, *, tenant: str = "", to: str = "", count: int = 1, **detail: Any) -> None:
+    """Tell of something that would happen, ``count`` times; outside of a dry run, do nothing."""
     if (told := _told.get()) is not None:
-        told.append(Told(what=what, tenant=tenant, to=to, detail=detail))
+        told.append(Told(what=what, tenant=tenant, to=to, count=count, detail=detail))
 
 
 def try_out(
@@ -60,12 +70,15 @@ def try_out(
 ) -> list[Told]:
     """Run the task and what it enqueues, undo it all, and return what would have happened.
 
+    Of a task with a preview: run that.
+
     The first line is the task itself, with its result; a job that it enqueued and that failed has
     its ``error``. Locks are held until it is undone, as by the task itself.
 
     Raises:
         InvalidPayload: an argument does not fit.
-        NotPossible: the task acts outside the database, where nothing can be undone.
+        NotPossible: the task acts outside the database, where nothing can be undone, and has no
+            preview; or its preview writes.
         WouldFail: its body raises something, which the text says.
     """
     import uuid_utils.compat
@@ -74,10 +87,11 @@ def try_out(
     from jobs.context import job_context
 
     definition = task.definition
-    if not definition.atomic:
+    if not definition.can_be_tried:
         raise NotPossible(
             f"{definition.name} acts outside the database, where nothing can be undone: only "
-            "atomic tasks have a dry run."
+            "atomic tasks have a dry run, and those with a preview, which can be declared "
+            "(@task.preview)."
         )
     checked = payload.check(definition.arguments, definition.name, arguments)
     sealed = payload.seal(definition.name, checked)
@@ -90,6 +104,8 @@ def try_out(
             try:
                 try:
                     result = _run(task, sealed.payload, sealed.secrets)
+                except PreviewWrites:
+                    raise
                 except Exception as error:
                     text = f"{definition.name} would fail: {_in_words(error)}"
                     raise WouldFail(text) from error
@@ -106,7 +122,25 @@ def _run(task: "JobTask[Any, Any]", arguments: dict[str, Any], secrets: bytes | 
     from jobs import payload
 
     values, _ = payload.unseal(task.definition.arguments, task.name, arguments, secrets)
-    return payload.jsonable(task.run(**values))
+    if task.definition.preview is None:
+        return payload.jsonable(task.run(**values))
+    with _only_looking(task.name):
+        return payload.jsonable(task.definition.preview(**values))
+
+
+@contextmanager
+def _only_looking(name: str) -> Iterator[None]:
+    """Have PostgreSQL refuse whatever writes, up to the end of the block."""
+    try:
+        with transaction.atomic():  # a savepoint: with it the restriction ends
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION READ ONLY")
+            yield
+            transaction.set_rollback(True)  # its settings, and what was to follow its commit
+    except InternalError as error:
+        if isinstance(error.__cause__, ReadOnlySqlTransaction):
+            raise PreviewWrites(f"The preview of {name} may only look: {error}") from error
+        raise
 
 
 def _try_enqueued(correlation_id: str, told: list[Told]) -> None:
@@ -139,7 +173,7 @@ def _try(job: "Job", told: list[Told]) -> bool:
     task = get_task(job.task)
     before = len(told)
     more: dict[str, Any] = {}
-    if task.definition.atomic:
+    if task.definition.can_be_tried:
         try:
             with transaction.atomic(), job_context(tenant=job.tenant):
                 more["result"] = _run(
@@ -149,7 +183,7 @@ def _try(job: "Job", told: list[Told]) -> bool:
             more["error"] = _in_words(error)
             del told[before:]  # undone with it
     told.insert(before, _line(job.task, job.tenant, job.payload, **more))
-    return task.definition.atomic
+    return task.definition.can_be_tried
 
 
 def _in_words(error: Exception) -> str:

@@ -5,7 +5,7 @@ the job: :class:`RetryLater`, :class:`Discard`, :class:`PermanentError`; anythin
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Self
 
 
@@ -121,6 +121,15 @@ class Discard(JobsError):
 
 class PermanentError(JobsError):
     """Trying again would fail again; the job ends as a dead letter at once."""
+
+
+class DayToCome(PermanentError):
+    """The day has not begun."""
+
+    def __init__(self, argument: str, day: date, today: date) -> None:
+        super().__init__(
+            f"{argument}: {day} is still to come, it is {today}; expected today or a past date."
+        )
 
 
 class OutcomeRefused(PermanentError):

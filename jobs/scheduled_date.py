@@ -7,10 +7,13 @@ A task that runs by a schedule takes it as an argument of this type, whatever it
 
 A firing gives it the date of its due instant, in the schedule's zone: a run that is late, or is
 made by hand for a past date, does that day's work. None: the day on which it runs.
+
+A :data:`BegunDate` is one of these that a task has no use for before the day has begun: a run by
+hand for a later one is refused.
 """
 
 from datetime import date
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel
 
@@ -19,14 +22,23 @@ class _ForDate:
     """Marks the argument."""
 
 
+class _Begun:
+    """Marks the argument, when it cannot be a day to come."""
+
+
 FOR_DATE: Final = _ForDate()
+BEGUN: Final = _Begun()
 
 ScheduledDate = Annotated[date | None, FOR_DATE]
+BegunDate = Annotated[date | None, FOR_DATE, BEGUN]
 
 
-def date_argument(arguments: type[BaseModel]) -> str | None:
-    """Return the name of the argument that is a :data:`ScheduledDate`; None: there is none."""
+def date_argument(arguments: type[BaseModel], mark: Any = FOR_DATE) -> str | None:
+    """Return the name of the argument that is a :data:`ScheduledDate`; None: there is none.
+
+    With the ``mark`` :data:`BEGUN`, of the one that is a :data:`BegunDate`.
+    """
     for name, field in arguments.model_fields.items():
-        if FOR_DATE in field.metadata:
+        if mark in field.metadata:
             return name
     return None

@@ -118,6 +118,24 @@ class JobTask(CeleryTask, Generic[P, R]):
         self.definition = replace(self.definition, bulk=body)
         return body
 
+    def preview(self, body: Callable[P, R]) -> Callable[P, R]:
+        """Declare what a dry run of this task does instead of running it, when it is not atomic.
+
+        It takes the task's arguments, tells what would happen (:func:`jobs.dry_run.tell`), and
+        returns what the task would return. It may only look: it runs in a transaction that cannot
+        write.
+
+        Raises:
+            TypeError: the task is atomic and tried itself, or its arguments are others.
+        """
+        if self.definition.atomic:
+            raise TypeError(f"{self.name} is atomic: a dry run tries it itself, without a preview")
+        wanted, given = (list(inspect.signature(one).parameters) for one in (self.run, body))
+        if given != wanted:
+            raise TypeError(f"{self.name}: its preview must take its arguments: {wanted}")
+        self.definition = replace(self.definition, preview=body)
+        return body
+
     def step(self, *args: P.args, **kwargs: P.kwargs) -> Step:
         """Return a step for ``follows``; raises :class:`InvalidPayload`."""
         name = self.definition.name

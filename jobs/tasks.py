@@ -14,8 +14,10 @@ from jobs import replays
 from jobs.definition import Unique
 from jobs.errors import PermanentError
 from jobs.maintenance import archive, housekeeping, pruner
+from jobs.maintenance.instant import beginning
 from jobs.models import Priority, ProbeRun
 from jobs.running import current_job
+from jobs.scheduled_date import BegunDate
 from jobs.schedules import canaries
 from jobs.task import job_task
 
@@ -71,27 +73,66 @@ def canary(*, queue: Text) -> None:
 
 
 @job_task(name="jobs.prune", queue="maintenance", priority=Priority.LOW, unique=Unique())
-def prune() -> dict[str, int]:
-    """Delete what is past its retention; the result is how many rows of each kind went at last."""
-    return pruner.prune()
+def prune(*, as_of: BegunDate = None) -> dict[str, int]:
+    """Delete what is past its retention; the result is how many rows of each kind went at last.
+
+    For a past day: what was past it when the day began in UTC.
+    """
+    return pruner.prune(as_of=as_of)
+
+
+@prune.preview
+def preview_prune(*, as_of: BegunDate = None) -> dict[str, int]:
+    """Tell how many rows of each kind would go."""
+    return pruner.preview(as_of=as_of)
 
 
 @job_task(name="audit.archive", queue="maintenance", priority=Priority.LOW, unique=Unique())
-def archive_audit() -> int:
-    """Move old audit entries to compressed files; the result is how many went at last."""
-    return archive.archive()
+def archive_audit(*, as_of: BegunDate = None) -> int:
+    """Move old audit entries to compressed files; the result is how many went at last.
+
+    For a past day: what was old when the day began in UTC.
+    """
+    return archive.archive(as_of=as_of)
+
+
+@archive_audit.preview
+def preview_archive(*, as_of: BegunDate = None) -> int:
+    """Tell of each file that would be written."""
+    return archive.preview(as_of=as_of)
 
 
 @job_task(name="sessions.clear", queue="maintenance", priority=Priority.LOW, unique=Unique())
-def clear_sessions() -> None:
-    """Delete the sessions that have expired."""
-    housekeeping.clear_sessions()
+def clear_sessions(*, as_of: BegunDate = None) -> int | None:
+    """Delete the sessions that have expired; the result is how many went at last.
+
+    For a past day: what had expired when the day began in UTC.
+    """
+    return housekeeping.clear_sessions(as_of=as_of)
 
 
-@job_task(name="database.analyze", queue="maintenance", priority=Priority.LOW, unique=Unique())
-def analyze_database() -> int:
-    """Vacuum all tables and refresh their statistics; the result is how many."""
+@clear_sessions.preview
+def preview_sessions(*, as_of: BegunDate = None) -> int | None:
+    """Tell how many sessions would go."""
+    return housekeeping.preview_sessions(as_of=as_of)
+
+
+# Of whatever day: there is one state of the tables.
+@job_task(name="database.analyze", queue="maintenance", priority=Priority.LOW, unique=Unique(by=()))
+def analyze_database(*, as_of: BegunDate = None) -> int:
+    """Vacuum all tables and refresh their statistics; the result is how many.
+
+    Nothing of that has a past: for a past day it does what it does today.
+    """
+    beginning(as_of)  # or it is refused
     return housekeeping.analyze()
+
+
+@analyze_database.preview
+def preview_analyze(*, as_of: BegunDate = None) -> int:
+    """Tell which tables."""
+    beginning(as_of)
+    return housekeeping.preview_analyze()
 
 
 @job_task(name="jobs.replay_dead_letters", queue="maintenance", priority=Priority.HIGH)

@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 from jobs import selectors
 from jobs.api.auth import Operator, Viewer
 from jobs.api.problems import REFUSALS, Unfit
-from jobs.errors import EnqueueError, NotPossible
+from jobs.errors import DayToCome, EnqueueError, NotPossible
 from jobs.representation import RunRow, ScheduleDetailRow, ScheduleRow, TrialRow
 from jobs.schedules import by_hand
 
@@ -86,6 +86,8 @@ def run_schedule(
         (run,) = by_hand.run(name, tenant=order.tenant, day=order.date)
     except by_hand.UnknownTenant as error:
         raise Unfit("tenant", str(error)) from None
+    except DayToCome as error:
+        raise Unfit("date", str(error)) from None
     except EnqueueError as error:  # it is the schedule that does not fit, not the request
         raise NotPossible(str(error)) from None
     return 201, RunRow.of(run)

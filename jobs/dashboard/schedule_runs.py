@@ -70,7 +70,7 @@ class Recipient:
     #: Of the first time.
     detail: dict[str, Any]
     error: str
-    count: int = 1
+    count: int
 
 
 @dataclass(kw_only=True)
@@ -83,22 +83,29 @@ class Group:
     recipients: dict[tuple[str, str], Recipient] = field(default_factory=dict)
 
     def add(self, told: Told) -> None:
-        """Count one more."""
+        """Count it."""
         detail = dict(told.detail)
         error = str(detail.pop("error", ""))
         # What is for nobody in particular is told one by one.
         key = (told.to or str(len(self.recipients)), error)
-        self.count += 1
+        self.count += told.count
         if key in self.recipients:
-            self.recipients[key].count += 1
+            self.recipients[key].count += told.count
         else:
-            self.recipients[key] = Recipient(to=told.to, detail=detail, error=error)
+            self.recipients[key] = Recipient(
+                to=told.to, detail=detail, error=error, count=told.count
+            )
 
     @property
     def shown(self) -> list[Recipient]:
         """The first of them; those that would fail before all others."""
         found = sorted(self.recipients.values(), key=lambda one: not one.error)
         return found[:SHOWN]
+
+    @property
+    def is_addressed(self) -> bool:
+        """Whether somebody would get them."""
+        return any(one.to for one in self.recipients.values())
 
     @property
     def left_out(self) -> int:

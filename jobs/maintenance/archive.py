@@ -5,15 +5,15 @@ default storage holds up to ``ENTRIES`` of them, one line of JSON each, oldest f
 ``audit/<year>/entries-<first id>-<last id>-<hash>.jsonl.gz``. It is written, kept safe from a power
 cut, read back and compared before the entries are deleted, and the deletion commits together with
 the row that names the file. So a crash leaves either the entries or the file with its row; at worst
-both, a file that no row names. Emits the log event ``audit_archived`` and the audit entry
-``audit.archived``.
+both, a file that no row names. One archiver works at a time. Emits the log event ``audit_archived``
+and the audit entry ``audit.archived``.
 """
 
 import gzip
 import hashlib
 import os
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,10 @@ from django.db import connection
 
 from jobs import audit
 from jobs.conf import jobs_settings
-from jobs.errors import JobsError
-from jobs.maintenance.batches import BUDGET, Shift, bounded
+from jobs.dry_run import tell
+from jobs.errors import JobsError, RetryLater
+from jobs.maintenance.batches import BUDGET, PAUSE, Shift, bounded
+from jobs.maintenance.instant import BEFORE, BEFORE_IN_WORDS, THEN, beginning
 from jobs.models import AuditArchive
 
 log = structlog.get_logger(__name__)
@@ -36,24 +38,39 @@ ENTRIES = 20_000
 #: The number of the lock that the one archiver holds, while it makes one file.
 _LOCK = 0x6A6F6273_61756469
 
+#: Says of the entry ``e`` that it goes: it is old, and its job is not unfinished, now or then.
+_GOES = f"""
+    e.at < {BEFORE}
+    AND NOT EXISTS (
+        SELECT 1 FROM jobs_job AS j
+        WHERE e.subject_type = 'job'
+          AND (j.state IN ('scheduled', 'available', 'queued', 'running')
+               OR j.finished_at >= {THEN})
+          AND j.id = CASE WHEN e.subject_id ~ '^[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}$'
+                     THEN e.subject_id::uuid END)
+"""
+
 #: In the order of their ids, up to where those begin that are too young (ids and times have not
 #: quite the same order): so none of the young ones is read.
-_OLD = """
+_OLD = f"""
     SELECT e.id, e.at, row_to_json(e)::text
     FROM jobs_auditentry AS e
-    WHERE e.id <= (SELECT max(id) FROM (SELECT id FROM jobs_auditentry WHERE at < now() - %(keep)s
+    WHERE e.id <= (SELECT max(id) FROM (SELECT id FROM jobs_auditentry WHERE at < {BEFORE}
                                         ORDER BY at DESC, id DESC LIMIT 1000) AS newest)
-      AND e.at < now() - %(keep)s
-      AND NOT EXISTS (
-          SELECT 1 FROM jobs_job AS j
-          WHERE e.subject_type = 'job'
-            AND j.state IN ('scheduled', 'available', 'queued', 'running')
-            AND j.id = CASE WHEN e.subject_id ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
-                       THEN e.subject_id::uuid END)
+      AND {_GOES}
     ORDER BY e.id LIMIT %(limit)s
 """
 
-_EXPECTED = "SELECT count(*) FROM jobs_auditentry WHERE at < now() - %(keep)s"
+#: The files that they would make, in the order of their ids.
+_FILES = f"""
+    SELECT count(*), min(id), max(id), to_char(min(at) AT TIME ZONE 'UTC', 'YYYY'),
+           to_char(max(at) AT TIME ZONE 'UTC', 'YYYY'), {BEFORE_IN_WORDS}
+    FROM (SELECT e.id, e.at, (row_number() OVER (ORDER BY e.id) - 1) / %(limit)s AS file
+          FROM jobs_auditentry AS e WHERE {_GOES}) AS numbered
+    GROUP BY file ORDER BY file
+"""
+
+_EXPECTED = f"SELECT count(*) FROM jobs_auditentry WHERE at < {BEFORE}"
 
 
 class NotKept(JobsError):
@@ -70,26 +87,53 @@ class Entry:
     line: str
 
 
-def archive(*, budget: timedelta = BUDGET, entries: int = ENTRIES) -> int:
+def archive(
+    *, as_of: date | None = None, budget: timedelta = BUDGET, entries: int = ENTRIES
+) -> int:
     """Move entries past ``AUDIT_KEEP`` to files; returns how many. Safe to call again at any time.
 
+    Args:
+        as_of: None or today: what is past it now. A past day: what was so when it began in UTC.
+        budget: For how long this run goes on.
+        entries: In one file.
+
     Raises:
-        RetryLater: there is more to do than ``budget`` allows; call it again.
+        DayToCome: ``as_of`` has not begun.
+        RetryLater: another archiver is at work, or there is more to do than ``budget`` allows; call
+            it again.
         NotKept: a file did not come back from the storage as it was written.
     """
-    shift, done, expected = Shift(budget), 0, _expected()
-    while count := _archive_once(entries):
+    values = _values(as_of, entries)
+    shift, done, expected = Shift(budget), 0, _expected(values)
+    while count := _archive_once(values):
         done += count
         shift.go_on(done, expected, "audit entries")
     return done
 
 
-def _archive_once(limit: int) -> int:
-    """Make one file; returns how many entries it took: none when another archiver is at it."""
+def preview(*, as_of: date | None = None, entries: int = ENTRIES) -> int:
+    """Return what :func:`archive` would, and tell of each file that it would write."""
+    done = 0
+    with bounded(), connection.cursor() as cursor:
+        cursor.execute(_FILES, _values(as_of, entries))
+        for count, first_id, last_id, year, last_year, before in cursor.fetchall():
+            done += count
+            years = year if year == last_year else f"{year} to {last_year}"
+            ids = {"first_id": first_id, "last_id": last_id}
+            tell("audit archive", entries=count, **ids, of=years, before=before)
+    return done
+
+
+def _values(as_of: date | None, limit: int) -> dict[str, Any]:
+    return {"as_of": beginning(as_of), "keep": jobs_settings().AUDIT_KEEP, "limit": limit}
+
+
+def _archive_once(values: dict[str, Any]) -> int:
+    """Make one file; returns how many entries it took."""
     with bounded():
         if not _is_alone():
-            return 0
-        entries = _select(limit)
+            raise RetryLater("Another archiver is at work.", after=PAUSE)
+        entries = _select(values)
         if not entries:
             return 0
         name, content = packed(entries)
@@ -173,8 +217,7 @@ def _is_alone() -> bool:
         return bool(locked)
 
 
-def _select(limit: int) -> list[Entry]:
-    values: dict[str, Any] = {"keep": jobs_settings().AUDIT_KEEP, "limit": limit}
+def _select(values: dict[str, Any]) -> list[Entry]:
     with connection.cursor() as cursor:
         cursor.execute(_OLD, values)
         return [Entry(*row) for row in cursor.fetchall()]
@@ -190,8 +233,7 @@ def _delete(row: AuditArchive, entries: list[Entry]) -> None:
         cursor.execute("SELECT set_config('jobs.archiving', '', true)")
 
 
-def _expected() -> int:
-    values: dict[str, Any] = {"keep": jobs_settings().AUDIT_KEEP}
+def _expected(values: dict[str, Any]) -> int:
     with connection.cursor() as cursor:
         cursor.execute(_EXPECTED, values)
         (count,) = cursor.fetchone()

@@ -9,8 +9,7 @@ the number of rows by kind.
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -18,138 +17,46 @@ from django.db import connection
 
 from jobs import audit
 from jobs.conf import Retention, jobs_settings
+from jobs.dry_run import tell
 from jobs.errors import Cancelled, RetryLater
 from jobs.maintenance.batches import BUDGET, Shift, bounded
-from jobs.maintenance.finished_jobs import Kind, delete_finished
+from jobs.maintenance.finished_jobs import Kind, delete_finished, going
+from jobs.maintenance.instant import BEFORE_IN_WORDS, INSTANT, beginning
+from jobs.maintenance.leftovers import leftovers
 from jobs.states import State
-from jobs.workflow_failures import NOT_STARTED
 
 log = structlog.get_logger(__name__)
 
 #: Rows in one transaction.
 BATCH = 2_000
 
-_WEEK = timedelta(days=7)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Leftover:
-    """Rows ``t`` of a table that go when they are older than ``keep``."""
-
-    name: str
-    table: str
-    keep: timedelta
-    #: In SQL; ``%(keep)s`` is the age.
-    condition: str
-
-
-_LEFTOVERS = (
-    # What holds jobs together goes with the last of them.
-    Leftover(
-        name="groups",
-        table="jobs_group",
-        keep=_WEEK,
-        condition="""
-            t.created_at < now() - %(keep)s
-            AND NOT EXISTS (SELECT 1 FROM jobs_job AS j WHERE j.root_id = t.root_id)
-        """,
-    ),
-    Leftover(
-        name="workflows",
-        table="jobs_workflow",
-        keep=_WEEK,
-        condition="""
-            t.created_at < now() - %(keep)s
-            AND NOT EXISTS (SELECT 1 FROM jobs_job AS j WHERE j.root_id = t.id)
-        """,
-    ),
-    Leftover(
-        name="results of what was not started",
-        table="django_celery_results_taskresult",
-        keep=_WEEK,
-        condition=f"t.worker = '{NOT_STARTED}' AND t.date_done < now() - %(keep)s",
-    ),
-    Leftover(
-        name="rate counts",
-        table="jobs_ratecount",
-        keep=timedelta(0),
-        condition="t.expires_at < now() - %(keep)s",
-    ),
-    Leftover(
-        name="workers",
-        table="jobs_worker",
-        keep=_WEEK,
-        condition="""
-            COALESCE(t.stopped_at, t.heartbeat_at) < now() - %(keep)s
-            AND NOT EXISTS (SELECT 1 FROM jobs_job AS j
-                            WHERE j.worker = t.id AND j.state = 'running')
-        """,
-    ),
-    Leftover(
-        name="probe runs",
-        table="jobs_proberun",
-        keep=_WEEK,
-        condition="t.finished_at < now() - %(keep)s",
-    ),
-    Leftover(
-        name="replays",
-        table="jobs_replaybatch",
-        keep=timedelta(days=90),
-        condition="t.finished_at < now() - %(keep)s",
-    ),
-)
-
-
-def _effects() -> Leftover:
-    # A job that is still there may yet be run again, and must find what it did before.
-    return Leftover(
-        name="effects",
-        table="jobs_effect",
-        keep=jobs_settings().KEEP_EFFECTS,
-        condition="""
-            t.state = 'done' AND t.finished_at < now() - %(keep)s
-            AND NOT EXISTS (SELECT 1 FROM jobs_job AS j WHERE j.id = t.job_id)
-        """,
-    )
-
-
-def _rollups() -> Leftover:
-    # Those that are not merged yet are not in the totals.
-    return Leftover(
-        name="roll-ups",
-        table="jobs_rollup",
-        keep=jobs_settings().KEEP_ROLLUPS,
-        condition="t.shard = 0 AND t.minute < now() - %(keep)s",
-    )
-
-
-def _firings() -> Leftover:
-    return Leftover(
-        name="firings",
-        table="jobs_firing",
-        keep=jobs_settings().KEEP_FIRINGS,
-        condition="t.fired_at < now() - %(keep)s",
-    )
-
-
 #: About how much there is to do, for the progress: two looks at the index jobs_job_finished.
-_EXPECTED = """
+_EXPECTED = f"""
     SELECT (SELECT count(*) FROM jobs_job
-            WHERE state = 'succeeded' AND finished_at < now() - %(succeeded)s)
+            WHERE state = 'succeeded' AND finished_at < {INSTANT} - %(succeeded)s)
          + (SELECT count(*) FROM jobs_job
-            WHERE state = 'cancelled' AND finished_at < now() - %(cancelled)s)
+            WHERE state = 'cancelled' AND finished_at < {INSTANT} - %(cancelled)s)
 """
 
 
-def prune(*, budget: timedelta = BUDGET, batch: int = BATCH) -> dict[str, int]:
+def prune(
+    *, as_of: date | None = None, budget: timedelta = BUDGET, batch: int = BATCH
+) -> dict[str, int]:
     """Delete what is past its retention; returns how many rows of each kind went.
 
+    Args:
+        as_of: None or today: what is past it now. A past day: what was so when it began in UTC.
+        budget: For how long this run goes on.
+        batch: Rows in one transaction.
+
     Raises:
+        DayToCome: ``as_of`` has not begun.
         RetryLater: there is more to do than ``budget`` allows; call it again.
     """
-    shift, gone, expected = Shift(budget), Counter[str](), _expected()
+    instant = beginning(as_of)
+    shift, gone, expected = Shift(budget), Counter[str](), _expected(instant)
     try:
-        for name, sweep in _sweeps(batch):
+        for name, sweep in _sweeps(instant, batch):
             for count in sweep:
                 gone[name] += count
                 shift.go_on(gone.total(), expected, name)
@@ -159,11 +66,53 @@ def prune(*, budget: timedelta = BUDGET, batch: int = BATCH) -> dict[str, int]:
     return _tell(gone)
 
 
-def _sweeps(batch: int) -> Iterator[tuple[str, Iterator[int]]]:
+def preview(*, as_of: date | None = None) -> dict[str, int]:
+    """Return what :func:`prune` would, and tell of it, with the instant before which it was kept.
+
+    One statement counts by the conditions of the deletion: rows that somebody holds a lock on are
+    among them.
+    """
+    rows: dict[str, int] = Counter()
+    for name, count, before in _counted(beginning(as_of)):
+        rows[name] += count
+        if count:
+            tell(name, count=count, before=before)
+    return {name: count for name, count in rows.items() if count}
+
+
+def _counted(instant: datetime | None) -> list[tuple[str, int, str]]:
+    """Return name, number, and the instant before which they are, of each kind that would go."""
+    kinds, others = list(_kinds()), leftovers()
+    found = going(kinds, instant)
+    values = found.values | {"as_of": instant}
+    counts = [f"SELECT {number}, count(*) FROM gone_{number}" for number in range(len(kinds))]
+    for number, leftover in enumerate(others, start=len(kinds)):
+        which = leftover.condition(jobs="staying").replace("%(keep)s", f"%(keep_{number})s")
+        counts.append(f"SELECT {number}, count(*) FROM {leftover.table} AS t WHERE {which}")
+        values[f"keep_{number}"] = leftover.keep
+    befores = ", ".join(
+        BEFORE_IN_WORDS.replace("%(keep)s", f"%(keep_{number})s") for number in range(len(counts))
+    )
+    sql = f"""
+        WITH {found.queries}, counted (number, count) AS ({" UNION ALL ".join(counts)})
+        SELECT count, (ARRAY[{befores}])[number + 1] FROM counted ORDER BY number
+    """
+    names = [kind.name for kind in kinds] + [leftover.name for leftover in others]
+    with bounded(), connection.cursor() as cursor:
+        # Whatever the statistics say, how long it takes grows with the rows, and no faster.
+        cursor.execute("SET LOCAL enable_nestloop = off")
+        cursor.execute(sql, values)
+        return [
+            (name, count, before)
+            for name, (count, before) in zip(names, cursor.fetchall(), strict=True)
+        ]
+
+
+def _sweeps(instant: datetime | None, batch: int) -> Iterator[tuple[str, Iterator[int]]]:
     for kind in _kinds():
-        yield f"{kind.state} jobs", delete_finished(kind, batch)
-    for leftover in (_effects(), _rollups(), _firings(), *_LEFTOVERS):
-        yield leftover.name, _delete(leftover, batch)
+        yield kind.name, delete_finished(kind, instant, batch)
+    for leftover in leftovers():
+        yield leftover.name, leftover.delete(instant, batch)
 
 
 def _kinds() -> Iterator[Kind]:
@@ -183,26 +132,10 @@ def _of(retention: Retention, queues: tuple[str, ...], *, named: bool) -> Iterat
         yield Kind(state=state, keep=keep, queues=queues, named=named)
 
 
-def _delete(leftover: Leftover, batch: int) -> Iterator[int]:
-    """Delete rows in batches; those that somebody has locked are left for the next run."""
-    sql = f"""
-        DELETE FROM {leftover.table} WHERE ctid = ANY(ARRAY(
-            SELECT t.ctid FROM {leftover.table} AS t WHERE {leftover.condition} LIMIT %(limit)s
-            FOR UPDATE OF t SKIP LOCKED))
-    """
-    values: dict[str, Any] = {"keep": leftover.keep, "limit": batch}
-    while True:
-        with bounded(), connection.cursor() as cursor:
-            cursor.execute(sql, values)
-            count = cursor.rowcount
-        yield count
-        if count < batch:
-            return
-
-
-def _expected() -> int:
+def _expected(instant: datetime | None) -> int:
     retention = jobs_settings().retention
     values: dict[str, Any] = {
+        "as_of": instant,
         "succeeded": retention.succeeded,
         "cancelled": retention.cancelled,
     }

@@ -34,6 +34,8 @@ class ToldRow(Row):
 
     #: ``notice``, or the name of a task.
     what: str
+    #: How often.
+    count: int
     tenant: str
     #: Who would get it: an address, a user name; empty: nobody in particular.
     to: str

@@ -13,9 +13,9 @@ from jobs import audit, dry_run, payload
 from jobs.context import current_context, job_context
 from jobs.definition import Options
 from jobs.enqueue import enqueue
-from jobs.errors import JobsError, NotPossible, UnknownName
+from jobs.errors import DayToCome, JobsError, NotPossible, UnknownName
 from jobs.models import Firing, Job, Schedule
-from jobs.scheduled_date import date_argument
+from jobs.scheduled_date import BEGUN, date_argument
 from jobs.schedules import declare, firing
 from jobs.schedules.models import Outcome
 from jobs.schedules.plan import RELATED, timing_of
@@ -112,6 +112,7 @@ def run(name: str, *, tenant: str | None = None, day: date | None = None) -> lis
         UnknownSchedule, UnknownTask, UnknownTenant: there is none of this name.
         EnqueueError: an argument, or another value that the schedule has, does not fit.
         NotPossible: the task cannot be run for one tenant, or for a day.
+        DayToCome: it cannot be run for a day that has not begun in the schedule's zone.
     """
     with transaction.atomic():
         return [_run(call) for call in _calls(name, tenant, day)]
@@ -171,9 +172,13 @@ def _calls(name: str, tenant: str | None, day: date | None) -> list[_Call]:
 
 def _call(schedule: Schedule, tenant: str | None, day: date | None) -> _Call:
     task: str = schedule.periodic_task.task
-    takes_day = date_argument(get_task(task).definition.arguments) is not None
+    arguments = get_task(task).definition.arguments
+    takes_day = date_argument(arguments) is not None
     if day is not None and not takes_day:
         raise NotPossible(f"{task} is not done for a day: run it without one.")
+    begun = date_argument(arguments, BEGUN)
+    if day is not None and begun is not None and day > (today := _today(schedule)):
+        raise DayToCome(begun, day, today)
     on = (day or _today(schedule)) if takes_day else None
     return _Call(schedule=schedule, day=on, arguments=_arguments(schedule, on, tenant))
 

@@ -126,6 +126,8 @@ def _task(definition: Definition) -> str:
     facts = [f"Queue `{definition.queue}`"]
     if definition.atomic:
         facts.append("atomic")
+    if definition.preview:
+        facts.append("has a preview")
     if definition.priority != Priority.NORMAL:
         facts.append(f"priority {definition.priority.label}")
     if definition.attempts:
@@ -135,9 +137,12 @@ def _task(definition: Definition) -> str:
         for limit in definition.limits
     ]
     if definition.unique:
-        by = ", ".join(f"`{name}`" for name in definition.unique.by or ()) or "all arguments"
+        names = definition.unique.by
+        by = " by all arguments" if names is None else " whatever its arguments"
+        if names:
+            by = " by " + ", ".join(f"`{name}`" for name in names)
         period = definition.unique.period
-        facts.append(f"unique by {by}" + (f" for {duration(period)}" if period else ""))
+        facts.append(f"unique{by}" + (f" for {duration(period)}" if period else ""))
     if definition.expires:
         facts.append(f"expires after {duration(definition.expires)}")
     schema = definition.arguments.model_json_schema()

@@ -11,6 +11,7 @@ from compliance.models import Client, ClientDocument, DocumentVersion
 from compliance.services import refresh_scores
 from jobs.testing import enqueued_jobs, run_jobs
 from notifications.models import Notification
+from tenants.history import past_of
 from tenants.models import Role, User
 
 from .builders import (
@@ -163,3 +164,18 @@ def test_the_link_of_an_announcement_opens_the_clients_at_risk(browser: Browser)
     assert shaky.code in shown
     assert calm.code not in shown
     assert elsewhere.code not in shown
+
+
+def test_a_client_is_deleted_with_its_papers_and_what_they_were_is_kept(browser: Browser) -> None:
+    client = make_client(make_tenant())
+    make_document(client, DAY)
+    make_filing(client, DAY)
+    url = reverse("admin:compliance_client_delete", args=[client.pk])
+
+    assert "past" not in page(browser, url).lower()
+    assert browser.post(url, {"post": "yes"}).status_code == 302
+
+    assert not Client.objects.exists()
+    for model in (Client, ClientDocument, DocumentVersion):
+        (label,) = past_of(model)._base_manager.values_list("pgh_label", flat=True)
+        assert label == "deleted"

@@ -3,6 +3,7 @@
 from datetime import date, timedelta
 
 import pytest
+import time_machine
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -151,13 +152,16 @@ def test_a_day_at_the_end_of_the_calendar_is_refused_by_name(day: date) -> None:
 
 
 @pytest.mark.parametrize("many", [5, 50])
-def test_one_statement_finds_them_however_many_they_are(many: int) -> None:
+@pytest.mark.parametrize(("asked", "each"), [(DAY, 1), (DAY + timedelta(days=1), 2)])
+def test_one_statement_finds_them_however_many_they_are_and_two_on_a_day_that_is_over(
+    many: int, asked: date, each: int
+) -> None:
     client = make_client(make_tenant())
     for _ in range(many):
         make_document(client, DAY + timedelta(days=7))
         make_filing(client, DAY)
 
-    with CaptureQueriesContext(connection) as queries:
+    with time_machine.travel(asked, tick=False), CaptureQueriesContext(connection) as queries:
         found = [f(client.tenant).total for f in (emailed, noticed, reminded, warned)]
 
-    assert (found, len(queries)) == ([many] * 4, 4)
+    assert (found, len(queries)) == ([many] * 4, 4 * each)

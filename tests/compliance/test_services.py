@@ -151,7 +151,7 @@ def test_a_change_on_the_same_day_replaces_the_days_entry() -> None:
     assert list(client.score_history.values_list("as_of", "score")) == [(DAY, 65)]
 
 
-def test_a_past_day_counts_the_documents_of_now_by_the_dates_of_then() -> None:
+def test_a_day_before_the_first_records_counts_them_by_its_own_dates() -> None:
     client = make_client(make_tenant(), issues=1)
     make_document(client, DAY + timedelta(days=10))
     make_filing(client, DAY)

@@ -192,8 +192,103 @@ def test_what_a_job_told_before_it_failed_would_not_happen() -> None:
 
 
 def test_a_task_that_acts_outside_the_database_is_refused() -> None:
-    with pytest.raises(NotPossible, match=r"jobs\.probe acts outside the database.*atomic"):
+    with pytest.raises(NotPossible, match=r"jobs\.probe acts outside the database.*@task\.preview"):
         tried(probe, label="x")
+
+
+# --- previews -------------------------------------------------------------------------------------
+
+
+def test_of_a_task_that_acts_outside_its_preview_is_run_with_its_arguments() -> None:
+    @job_task(name="tests.clears", queue="email")
+    def clears(*, folder: str, password: SecretStr) -> int:
+        raise AssertionError("it is not run")
+
+    @clears.preview
+    def look(*, folder: str, password: SecretStr) -> int:
+        assert password.get_secret_value() == "hunter2"
+        assert is_dry_run()
+        tell("file", count=3, folder=folder)
+        return 3
+
+    told = tried(clears, of="acme", folder="x", password="hunter2")
+    assert told[0].what == "tests.clears"
+    assert told[0].detail == {"folder": "x", "password": "**********", "result": 3}
+    assert told[1:] == [Told(what="file", count=3, detail={"folder": "x"})]
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda: probe.enqueue(label="x"),
+        lambda: Notification.objects.all().delete(),
+        lambda: list(Job.objects.select_for_update()),
+        lambda: connection.cursor().execute("CREATE TABLE other (id int)"),
+    ],
+)
+def test_a_preview_that_writes_is_refused_and_says_so(write: Callable[[], object]) -> None:
+    @job_task(name="tests.sends", queue="email")
+    def sends() -> None: ...
+
+    @sends.preview
+    def look() -> None:
+        write()
+
+    with pytest.raises(NotPossible, match=r"^The preview of tests\.sends may only look: cannot ex"):
+        tried(sends)
+    make_tenant()  # the transaction around it can still write
+
+
+def test_a_preview_that_fails_says_with_what() -> None:
+    @job_task(name="tests.sends", queue="email")
+    def sends() -> None: ...
+
+    @sends.preview
+    def look() -> None:
+        broken_in_sql()
+
+    with pytest.raises(WouldFail, match=r"tests\.sends would fail: DataError: division by zero"):
+        tried(sends)
+
+
+def test_jobs_with_a_preview_that_are_enqueued_on_the_way_are_tried_by_it() -> None:
+    @job_task(name="tests.sends", queue="email")
+    def sends(*, to: str) -> None: ...
+
+    @sends.preview
+    def look(*, to: str) -> None:
+        tell("letter", to=to, jobs=Job.objects.count())
+        if to == "bob":
+            Job.objects.all().delete()
+
+    @job_task(name="tests.above", queue="email", atomic=True)
+    def above() -> None:
+        sends.enqueue(to="ann")
+        sends.enqueue(to="bob")
+        made.enqueue()
+
+    @job_task(name="tests.made", queue="email", atomic=True)
+    def made() -> int:
+        make_tenant()
+        return 1
+
+    _, ann, letter, bob, last = tried(above)
+    assert (ann.to, letter.what, letter.detail) == ("ann", "letter", {"jobs": 3})
+    assert bob.detail["error"].startswith("The preview of tests.sends may only look")
+    assert last.detail == {"result": 1}
+
+
+def test_a_preview_that_does_not_fit_its_task_is_refused_when_it_is_declared() -> None:
+    @job_task(name="tests.sends", queue="email")
+    def sends(*, to: str) -> None: ...
+
+    @job_task(name="tests.adds", queue="email", atomic=True)
+    def adds() -> None: ...
+
+    with pytest.raises(TypeError, match=r"tests\.sends: its preview must take its arguments"):
+        sends.preview(lambda: None)  # type: ignore[arg-type, misc]
+    with pytest.raises(TypeError, match=r"tests\.adds is atomic"):
+        adds.preview(lambda: None)
 
 
 def test_arguments_that_do_not_fit_are_refused_by_their_names() -> None:

@@ -35,15 +35,20 @@ def _tell_one(terminal: Terminal, trial: Trial) -> None:
     for told in trial.told:
         groups.setdefault(told.what, []).append(told)
     for what, found in groups.items():
-        terminal.say(f"{what}: {len(found)}")
+        terminal.say(f"{cell(what)}: {_count(found)}")
         rows = [
             {"tenant": told.tenant, "to": told.to, "what": _said(told)}
             for told in found[:_MOST_TOLD]
         ]
-        terminal.table(rows, ["tenant", "to", "what"])
-        if len(found) > _MOST_TOLD:
-            terminal.say(f"… and {len(found) - _MOST_TOLD} more")
+        columns = [name for name in ("tenant", "to") if any(row[name] for row in rows)]
+        terminal.table(rows, [*columns, "what"])
+        if left := _count(found[_MOST_TOLD:]):
+            terminal.say(f"… and {left} more")
         terminal.say("")
+
+
+def _count(found: Sequence[Told]) -> int:
+    return sum(told.count for told in found)
 
 
 def _said(told: Told) -> str:

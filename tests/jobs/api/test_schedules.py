@@ -11,10 +11,11 @@ from jobs.api.urls import api
 from jobs.models import AuditEntry, Beat, Canary, Firing, Job, Schedule
 from jobs.schedules.scheduler import tick
 from jobs.schedules.sync import sync_schedules
+from jobs.states import State
 from jobs.tokens import create_token
 from tenants.models import Role, Tenant
 from tests.compliance.builders import DAY, make_client, make_filing, make_tenant
-from tests.jobs.records import ago, make_operator, make_viewer
+from tests.jobs.records import ago, make_job, make_operator, make_viewer
 from tests.jobs.schedules.schedules import at, make_schedule
 from tests.jobs.test_dry_run import counted
 from tests.tenants.builders import make_member
@@ -145,6 +146,36 @@ def test_a_dry_run_tells_who_would_get_what_and_leaves_nothing(
     assert email["detail"]["day"] == DAY.isoformat()
 
 
+def test_a_dry_run_of_the_pruner_says_how_much_of_what_would_go(
+    operator: Client, athens: Tenant
+) -> None:
+    for _ in range(2):
+        make_job(State.SUCCEEDED, finished_at=ago(days=40))
+    day = ago(days=20).date()
+    path = f"{path_of('jobs.prune')}/run"
+    status, row = post(operator, path, {"date": str(day), "dry_run": True})
+    assert (status, row["day"]) == (200, str(day))
+    itself, told = row["told"]
+    assert itself["detail"]["result"] == {"succeeded jobs": 2}
+    assert told == {
+        "what": "succeeded jobs", "tenant": "", "to": "", "count": 2,
+        "detail": {"before": f"{day - timedelta(days=7)} 00:00:00 UTC"},
+    }  # fmt: skip
+    assert Job.objects.count() == 2
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_day_to_come_is_answered_422_where_the_task_has_no_use_for_it(
+    operator: Client, athens: Tenant, dry_run: bool
+) -> None:
+    body = {"date": "2999-01-01", "dry_run": dry_run}
+    for name in ("jobs.prune", "audit.archive", "sessions.clear", "database.analyze"):
+        status, problem = post(operator, f"{path_of(name)}/run", body)
+        assert (status, list(problem["problems"])) == (422, ["date"])
+        assert "as_of: 2999-01-01 is still to come" in problem["problems"]["date"]
+    assert not Job.objects.exists()
+
+
 def test_a_viewer_may_not_run(client: Client, athens: Tenant) -> None:
     client.force_login(make_viewer())
     for body in ({}, {"dry_run": True}):
@@ -189,10 +220,11 @@ def test_what_is_not_possible_is_answered_409_with_the_reason(
     operator: Client, athens: Tenant
 ) -> None:
     johns = make_tenant(timezone="America/St_Johns")
+    make_schedule(cron="0 9 * * *", name="mine")
     for name, body, reason in (
-        ("jobs.prune", {"date": "2026-03-01"}, "not done for a day"),
+        ("jobs.canary [email]", {"date": "2026-03-01"}, "not done for a day"),
         ("jobs.prune", {"tenant": athens.slug}, "cannot be run for one tenant"),
-        ("jobs.prune", {"dry_run": True}, "only atomic tasks have a dry run"),
+        ("mine", {"dry_run": True}, "only atomic tasks have a dry run"),
         (REMIND, {"tenant": johns.slug}, "America/St_Johns"),
         (REMIND, {"tenant": athens.slug, "date": "0001-01-01", "dry_run": True}, "would fail"),
     ):

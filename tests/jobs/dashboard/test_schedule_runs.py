@@ -18,12 +18,13 @@ from jobs.scheduled_date import ScheduledDate
 from jobs.states import State
 from jobs.tasks import probe
 from tenants.models import Tenant
-from tests.jobs.records import make_operator, make_user, make_viewer
+from tests.jobs.records import ago, make_job, make_operator, make_user, make_viewer, make_worker
 from tests.jobs.schedules.schedules import make_schedule
 
 pytestmark = pytest.mark.django_db
 
 HOSTILE = "<script>alert(1)</script>"
+QUOTE = "&quot;"
 
 
 @pytest.fixture
@@ -147,6 +148,26 @@ def test_of_very_many_things_some_are_shown_and_all_are_counted(operator: Client
     assert "user 049" in text
     assert "user 050" not in text
     assert "And 70 more like these" in text
+
+
+def test_a_dry_run_of_the_pruner_says_how_much_of_what_would_go(operator: Client) -> None:
+    for _ in range(3):
+        make_job(State.SUCCEEDED, finished_at=ago(days=40))
+    make_worker("email", stopped_at=ago(days=40))
+    schedule = make_schedule(cron="0 3 * * *", task="jobs.prune", kwargs={})
+    day = ago(days=20).date()
+    response = run(operator, schedule, **{"try": "1", "day": str(day)})
+    text = text_of(response)
+    assert "4 things would happen" in text
+    assert "It returns succeeded jobs=3 workers=1" in text
+    assert f"3 × succeeded jobs of no tenant Times What it would say 3 before={QUOTE}" in text
+    assert f"{day - timedelta(days=7)} 00:00:00 UTC" in text
+    assert Job.objects.count() == 3
+    refused = run(operator, schedule, **{"try": "1", "day": "2999-01-01"})
+    assert (refused.status_code, "as_of: 2999-01-01 is still to come" in text_of(refused)) == (
+        422,
+        True,
+    )
 
 
 @pytest.mark.parametrize("act", [{"try": "1"}, {}])

@@ -3,9 +3,10 @@
 import gzip
 import hashlib
 import json
+import random
 import uuid
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from django.db import IntegrityError, connection, transaction
 from django.test import override_settings
 from pytest_django import Settings
 
-from jobs import audit
-from jobs.errors import RetryLater
+from jobs import audit, job_task
+from jobs.dry_run import try_out
+from jobs.errors import DayToCome, RetryLater
 from jobs.maintenance import archive
 from jobs.models import AuditArchive, AuditEntry, Job
 from jobs.selectors.audit_check import check_audit
@@ -41,7 +43,8 @@ def old_entries(
     """Append entries that are so many days old; returns their ids."""
     values = {"actor": "user:ann", "action": "tests.looked", "subject_type": "test", **fields}
     rows = AuditEntry.objects.bulk_create(
-        AuditEntry(at=ago(days=days), subject_id=subject_id, **values) for _ in range(count)
+        AuditEntry(**{"at": ago(days=days), "subject_id": subject_id} | values)
+        for _ in range(count)
     )
     return [row.id for row in rows]
 
@@ -196,6 +199,123 @@ def test_the_history_of_a_dead_job_can_be_read_from_table_and_archive_together()
     assert {finding.subject for finding in check_audit().findings} == {name, str(job.id)}
 
 
+# --- for a past day, and what would go -----------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_for_a_past_day_goes_what_was_old_when_it_began() -> None:
+    day = ago(days=20).date()
+    began = datetime.combine(day, time.min, UTC)
+    old, young = (
+        old_entries(2, days=0, at=began - timedelta(days=90, seconds=offset)) for offset in (1, -1)
+    )
+    assert archive.preview(as_of=day) == archive.archive(as_of=day) == 2
+    assert ids_left() == set(young)
+    assert archive.archive(as_of=day) == 0
+    assert archive.preview() == archive.archive() == 2, "by now the others are old, too"
+    assert {entry["id"] for row in AuditArchive.objects.all() for entry in lines(row)} == {
+        *old,
+        *young,
+    }
+
+
+@pytest.mark.django_db
+def test_entries_of_a_job_that_was_unfinished_on_the_past_day_stay() -> None:
+    job = make_job(State.SUCCEEDED, finished_at=ago(days=5))
+    old_entries(2, days=200, subject_id=str(job.id), subject_type="job", action="job.enqueued")
+    past = ago(days=10).date()
+    assert archive.preview(as_of=past) == archive.archive(as_of=past) == 0
+    assert archive.preview() == archive.archive() == 2
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("act", [archive.archive, archive.preview])
+def test_none_and_today_are_now_and_a_day_to_come_is_refused(act: Callable[..., int]) -> None:
+    old_entries(1, days=90.001)
+    old_entries(1, days=89.999)
+    with pytest.raises(DayToCome, match="still to come"):
+        act(as_of=ago(days=-2).date())
+    with transaction.atomic():
+        assert act() == 1
+        transaction.set_rollback(True)
+    assert act(as_of=ago().date()) == 1
+
+
+@pytest.mark.django_db
+def test_a_dry_run_tells_of_each_file_and_writes_none(storage: Path) -> None:
+    ids = old_entries(1, days=1, at=datetime(2024, 12, 31, 23, 59, tzinfo=UTC))
+    ids += old_entries(1, days=1, at=datetime(2025, 1, 1, tzinfo=UTC))
+    job = make_job(State.RUNNING)
+    old_entries(1, subject_id=str(job.id), subject_type="job")
+    ids += old_entries(1)
+    itself, told = try_out(archive_audit, {})
+    assert itself.detail == {"as_of": None, "result": 3}
+    assert told.detail.pop("before").endswith(" UTC")
+    assert (told.what, told.detail) == (
+        "audit archive",
+        {"entries": 3, "first_id": ids[0], "last_id": ids[-1], "of": f"2024 to {ago(days=100):%Y}"},
+    )
+    assert not storage.exists()
+    assert len(ids_left()) == 4
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("seed", range(5))
+def test_the_files_that_are_told_are_those_that_are_written(seed: int) -> None:
+    chance = random.Random(seed)
+    jobs = [make_job(chance.choice([State.RUNNING, *FINAL])) for _ in range(4)]
+    for _ in range(40):
+        days = chance.choice([80, 89, 91, 120, 400])
+        if chance.random() < 0.3:
+            old_entries(1, days=days, subject_id=str(chance.choice(jobs).id), subject_type="job")
+        else:
+            old_entries(1, days=days)
+    for day in (ago(days=15).date(), None):
+        before = set(AuditArchive.objects.values_list("id", flat=True))
+        told = files_told(day)
+        assert archive.archive(as_of=day, entries=7) == sum(count for count, _, _ in told)
+        rows = AuditArchive.objects.exclude(id__in=before).order_by("id")
+        assert [(row.entries, row.first_id, row.last_id) for row in rows] == told
+
+
+def files_told(day: date | None) -> list[tuple[int, int, int]]:
+    """Return entries, first and last id of each file of seven entries that a preview tells of."""
+
+    @job_task(name=f"tests.archives_{day}", queue="maintenance")
+    def archives() -> None: ...
+
+    @archives.preview
+    def files() -> None:
+        archive.preview(as_of=day, entries=7)
+
+    _, *told = try_out(archives, {})
+    return [(one.detail["entries"], one.detail["first_id"], one.detail["last_id"]) for one in told]
+
+
+def test_old_entries_are_counted_without_reading_young_ones(live: Live) -> None:
+    query(
+        "WITH made AS (INSERT INTO jobs_auditentry (at, actor, action, subject_type, subject_id,"
+        " tenant, correlation_id) SELECT now() - make_interval(mins => 133000 - n), 'user:ann',"
+        " 'tests.looked', 'test', n::text, '', '' FROM generate_series(1, 100000) AS n RETURNING 1)"
+        " SELECT count(*) FROM made"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE jobs_auditentry")
+    for day in (None, ago(days=1).date()):
+        values = archive._values(day, archive.ENTRIES)
+        (count,) = query_values(archive._EXPECTED, values)
+        plan = "\n".join(query_values(f"EXPLAIN {archive._FILES}", values))
+        assert 0 < count < 4_000
+        assert "jobs_audit_at" in plan, plan
+
+
+def query_values(sql: str, values: dict[str, Any]) -> list[Any]:
+    """Return the first column of the statement's rows."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
+        return [row[0] for row in cursor.fetchall()]
+
+
 # --- crashes -------------------------------------------------------------------------------------
 
 
@@ -283,8 +403,17 @@ def test_a_storage_that_chooses_another_name_is_refused(
 
 def test_two_archivers_at_once_make_each_file_once(live: Live) -> None:
     old_entries(300)
-    done = at_once(*[lambda: archive.archive(entries=50)] * 3)
-    assert sum(done) == 300
+
+    def until_done() -> int:
+        done = 0
+        while True:
+            before = len(ids_left())
+            try:
+                return done + archive.archive(entries=50)
+            except RetryLater:
+                done += before - len(ids_left())
+
+    at_once(*[until_done] * 3)
     rows = list(AuditArchive.objects.all())
     assert sum(row.entries for row in rows) == 300
     assert check_audit().findings == []

@@ -1,11 +1,12 @@
 """The pruner deletes what is past its retention, nothing that is needed, and blocks nobody."""
 
 import os
+import random
 import signal
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import pytest
@@ -14,7 +15,8 @@ from django_celery_results.models import TaskResult
 
 from jobs import transitions
 from jobs.conf import Retention, jobs_settings
-from jobs.errors import RetryLater
+from jobs.dry_run import Told, try_out
+from jobs.errors import DayToCome, RetryLater
 from jobs.maintenance import batches, finished_jobs, pruner
 from jobs.models import (
     Attempt,
@@ -34,7 +36,14 @@ from jobs.states import FINAL, Move, State
 from jobs.tasks import probe, prune
 from jobs.testing import run_jobs
 from tests.conftest import Live, query, wait_until
-from tests.jobs.records import ago, make_attempt, make_dead_letter, make_job, make_worker
+from tests.jobs.records import (
+    ago,
+    make_attempt,
+    make_dead_letter,
+    make_job,
+    make_worker,
+    now,
+)
 from tests.jobs.stages import at_once
 
 OLD = {"finished_at": ago(days=8)}
@@ -51,6 +60,11 @@ def decide(letter: DeadLetter, decision: str = "discarded", **ago_: float) -> De
     letter.decision, letter.decided_at = decision, ago(**(ago_ or {"days": 8}))
     letter.save()
     return letter
+
+
+def beginning_of(day: date) -> datetime:
+    """Return when the day began in UTC."""
+    return datetime.combine(day, time.min, UTC)
 
 
 def make_workflow(days: float) -> Workflow:
@@ -250,6 +264,166 @@ def test_a_workflow_stays_with_its_jobs_and_a_worker_with_its_own() -> None:
     assert pruner.prune() == {}
 
 
+# --- for a past day --------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_for_a_past_day_goes_what_was_past_its_retention_when_it_began() -> None:
+    day = ago(days=10).date()
+    began = beginning_of(day)
+    week, second = timedelta(days=7), timedelta(seconds=1)
+    past, within = began - week - second, began - week + second
+    jobs = [
+        make_job(state, finished_at=at)
+        for state in (State.SUCCEEDED, State.CANCELLED)
+        for at in (past, within)
+    ]
+    for at in (past, within):
+        letter = make_dead_letter(finished_at=ago(days=50))
+        DeadLetter.objects.filter(pk=letter.pk).update(decision="discarded", decided_at=at)
+        ProbeRun.objects.create(
+            label="x", job_id=uuid.uuid4(), attempt=1, pid=1, started_at=at, finished_at=at
+        )
+        make_worker("email", stopped_at=at)
+        RateCount.objects.create(gate="x", slice_at=at, passed=1, expires_at=at + week)
+    told = {
+        "succeeded jobs": 1, "cancelled jobs": 1, "dead jobs": 1, "probe runs": 1, "workers": 1,
+        "rate counts": 1,
+    }  # fmt: skip
+    assert pruner.preview(as_of=day) == told
+    assert pruner.prune(as_of=day) == told
+    assert kept(*jobs) == [False, True, False, True]
+    assert pruner.prune(as_of=day) == {}
+    assert pruner.prune() == told, "the others were within their retention then, and are not now"
+
+
+@pytest.mark.django_db
+def test_what_was_still_needed_on_the_past_day_stays() -> None:
+    day = ago(days=20).date()
+    since: dict[str, Any] = {"finished_at": beginning_of(day) + timedelta(hours=1)}
+    old: dict[str, Any] = {"finished_at": ago(days=40)}
+    root = make_job(State.SUCCEEDED, **old)
+    make_job(State.SUCCEEDED, root_id=root.id, **since)
+    replayed = decide(make_dead_letter(**old), "replayed", days=39).job
+    make_job(State.SUCCEEDED, replay_of=replayed, **since)
+    again = decide(make_dead_letter(**old), "replayed", days=39).job
+    decide(make_dead_letter(replay_of=again, **old), "discarded", days=19)
+    canary = make_job(State.SUCCEEDED, **old)
+    ReplayBatch.objects.create(canary=canary, created_by="x", state="done", **since)
+    assert pruner.preview(as_of=day) == pruner.prune(as_of=day) == {}
+    assert pruner.prune() == {"succeeded jobs": 4, "dead jobs": 3}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("act", [pruner.prune, pruner.preview])
+def test_none_and_today_are_now(act: Callable[..., dict[str, int]]) -> None:
+    day = now().date()
+    make_job(State.SUCCEEDED, finished_at=ago(days=7, seconds=1))
+    make_job(State.SUCCEEDED, finished_at=ago(days=7, seconds=-60))
+    with transaction.atomic():
+        found = act()
+        transaction.set_rollback(True)
+    assert found == act(as_of=day) == {"succeeded jobs": 1}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("act", [pruner.prune, pruner.preview])
+def test_a_day_to_come_is_refused_and_deletes_nothing(act: Callable[..., dict[str, int]]) -> None:
+    make_job(State.SUCCEEDED, finished_at=ago(days=1))
+    for day in (ago(days=-2).date(), date.max):
+        with pytest.raises(DayToCome, match=rf"^as_of: {day} is still to come, it is 20"):
+            act(as_of=day)
+    assert Job.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_the_first_day_of_all_is_a_past_day() -> None:
+    make_job(State.SUCCEEDED, finished_at=ago(days=4000))
+    assert pruner.prune(as_of=date.min) == pruner.preview(as_of=date.min) == {}
+
+
+# --- what would go --------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_a_preview_tells_each_kind_with_its_number_and_the_instant_before_which_it_is() -> None:
+    for _ in range(3):
+        make_job(State.SUCCEEDED, **OLD)
+    make_worker("email", stopped_at=ago(days=40))
+    day = ago(days=0.1).date() - timedelta(days=1)
+    itself, *told = try_out(prune, {"as_of": day})
+    assert itself.detail == {"as_of": day.isoformat(), "result": {"workers": 1}}
+    week_before = day - timedelta(days=7)
+    assert told == [Told(what="workers", count=1, detail={"before": f"{week_before} 00:00:00 UTC"})]
+    itself, jobs, _ = try_out(prune, {})
+    assert itself.detail["result"] == {"succeeded jobs": 3, "workers": 1}
+    assert (jobs.what, jobs.count) == ("succeeded jobs", 3)
+    assert jobs.detail["before"].startswith(f"{ago(days=7).date()} ")
+
+
+@pytest.mark.django_db
+def test_what_goes_with_its_job_is_counted_with_it() -> None:
+    old = {"finished_at": ago(days=40)}
+    job, other = make_job(State.SUCCEEDED, **old), make_job(State.SUCCEEDED, finished_at=ago())
+    for one in (job, other):
+        Effect.objects.create(key=str(one.id), job_id=one.id, state="done", **old)
+    root = make_job(State.SUCCEEDED, id=make_workflow(40).id, **old)
+    Job.objects.filter(id=root.id).update(root_id=root.id)
+    counts = {"succeeded jobs": 2, "effects": 1, "groups": 1, "workflows": 1}
+    assert pruner.preview() == counts
+    assert pruner.prune() == counts
+
+
+_QUEUES = ("email", "pdf", "reports")
+_OWN = Retention(succeeded=timedelta(days=2), cancelled=timedelta(days=9), dead=timedelta(days=4))
+
+
+def _make_any(chance: random.Random) -> None:
+    """Insert jobs and leftovers of any age, some of them held by others."""
+    roots = [make_workflow(chance.choice([1, 8, 20])).id for _ in range(3)]
+    jobs: list[Job] = []
+    for _ in range(25):
+        days = chance.choice([0.5, 1, 3, 5, 8, 12, 20])
+        state = chance.choice([*FINAL, *FINAL, *FINAL, *FINAL, State.QUEUED, State.RUNNING])
+        fields: dict[str, Any] = {"queue": chance.choice(_QUEUES)}
+        fields["root_id"] = chance.choice([None, None, *roots, *(job.id for job in jobs[-3:])])
+        if jobs and chance.random() < 0.3:
+            fields["replay_of"] = chance.choice(jobs)
+        if state in FINAL:
+            fields["finished_at"] = ago(days=days)
+        if state == State.DEAD:
+            letter = make_dead_letter(**fields)
+            if chance.random() < 0.8:
+                decide(letter, days=days * chance.random())
+            jobs.append(letter.job)
+        else:
+            jobs.append(make_job(state, **fields))
+        job_id = chance.choice([jobs[-1].id, uuid.uuid4()])
+        Effect.objects.create(
+            key=str(uuid.uuid4()), job_id=job_id, state="done", finished_at=ago(days=days * 4)
+        )
+        make_worker("email", stopped_at=ago(days=days))
+    for job in chance.sample(jobs, 3):
+        ended = chance.choice([None, ago(days=1), ago(days=12)])
+        ReplayBatch.objects.create(canary=job, created_by="x", finished_at=ended)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("batch", [2, 2_000])
+def test_what_a_preview_counts_is_what_the_run_deletes(
+    seed: int, batch: int, conf: Callable[..., None]
+) -> None:
+    conf(RETENTION={"pdf": _OWN})
+    chance = random.Random(seed)
+    _make_any(chance)
+    for day in (ago(days=chance.choice([2, 5, 9])).date(), None):
+        told = pruner.preview(as_of=day)
+        assert pruner.prune(as_of=day, batch=batch) == told
+        told = pruner.preview(as_of=day)
+        assert pruner.prune(as_of=day, batch=batch) == told, "what the last kind held is free"
+
+
 # --- in batches, for a while ---------------------------------------------------------------------
 
 
@@ -278,10 +452,13 @@ def test_a_run_that_has_lasted_long_enough_asks_to_be_continued_and_keeps_what_i
 @pytest.mark.django_db
 def test_the_task_goes_on_by_itself_and_tells_its_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[tuple[int, int, str]] = []
+    days: list[date | None] = []
     real = pruner.prune
 
-    def briefly() -> dict[str, int]:
-        return real(batch=2, budget=timedelta(0) if Job.objects.count() > 3 else batches.BUDGET)
+    def briefly(*, as_of: date | None) -> dict[str, int]:
+        days.append(as_of)
+        budget = timedelta(0) if Job.objects.count() > 3 else batches.BUDGET
+        return real(as_of=as_of, batch=2, budget=budget)
 
     def remember(self: Any, done: int, total: int, note: str = "") -> None:
         told.append((done, total, note))
@@ -289,12 +466,13 @@ def test_the_task_goes_on_by_itself_and_tells_its_progress(monkeypatch: pytest.M
     monkeypatch.setattr("jobs.running.RunningJob.progress", remember)
     monkeypatch.setattr(pruner, "prune", briefly)
     for _ in range(5):
-        make_job(State.SUCCEEDED, **OLD)
-    job = prune.enqueue()
+        make_job(State.SUCCEEDED, finished_at=ago(days=12))
+    job = prune.enqueue(as_of=ago(days=3).date())
     run_jobs(retries=True)
     row = Job.objects.get()
     assert (row.id, row.state, row.failures, row.attempt) == (job.id, "succeeded", 0, 3)
     assert (2, 5, "succeeded jobs") in told
+    assert days == [ago(days=3).date()] * 3
 
 
 # --- blocking nobody -----------------------------------------------------------------------------
@@ -445,17 +623,23 @@ def test_a_pruner_whose_process_is_killed_is_continued_by_another_to_the_end(liv
     assert query("SELECT count(*) FROM jobs_attempt WHERE outcome = 'crashed'") == [(1,)]
 
 
-def test_the_oldest_are_found_by_an_index_not_by_reading_the_table(live: Live) -> None:
-    many_finished(3_000, days=8)
+@pytest.mark.parametrize("days_ago", [0, 2])
+def test_the_oldest_are_found_by_an_index_not_by_reading_the_table(
+    live: Live, days_ago: int
+) -> None:
+    many_finished(3_000, days=12)
     many_finished(20_000, days=1)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE jobs_job")
-    values: dict[str, Any] = {
-        "state": "succeeded", "keep": jobs_settings().KEEP_SUCCEEDED, "queues": [], "named": False,
-        "at": ago(days=400), "id": uuid.UUID(int=0), "limit": 500,
-    }  # fmt: skip
+    kind = finished_jobs.Kind(
+        state=State.SUCCEEDED, keep=jobs_settings().KEEP_SUCCEEDED, queues=(), named=False
+    )
+    values = kind.values(ago(days=days_ago) if days_ago else None)
+    values |= {"at": ago(days=400), "id": uuid.UUID(int=0), "limit": 500}
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {finished_jobs._FINISHED}", values)
+        cursor.execute(
+            f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {finished_jobs._FINISHED_BATCH}", values
+        )
         ((plan,),) = cursor.fetchall()
     nodes = list(_nodes(plan[0]["Plan"]))
     assert [node["Index Name"] for node in nodes if "Index Name" in node] == ["jobs_job_finished"]

@@ -11,10 +11,11 @@ from jobs import job_task
 from jobs.models import AuditEntry, Beat, Firing, Job, Schedule
 from jobs.schedules.scheduler import tick
 from jobs.schedules.sync import sync_schedules
+from jobs.states import State
 from tenants.models import Role, Tenant
 from tests.compliance.builders import make_client, make_filing, make_tenant
 from tests.jobs.management.test_jobs_command import fails, run
-from tests.jobs.records import ago
+from tests.jobs.records import ago, make_job, make_worker
 from tests.jobs.schedules.schedules import at, make_schedule
 from tests.jobs.schedules.test_by_hand import DAY
 from tests.tenants.builders import make_member
@@ -224,6 +225,29 @@ def test_of_very_many_that_would_be_told_the_first_are_printed(
     assert len(trial["told"]) == 61
 
 
+def test_a_dry_run_of_the_pruner_says_how_much_of_what_would_go_and_leaves_it(
+    athens: Tenant, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for days in (8, 9, 1):
+        make_job(State.SUCCEEDED, finished_at=ago(days=days))
+    make_worker("email", stopped_at=ago(days=9))
+    make_job(State.CANCELLED, finished_at=ago(days=30))
+    lines = run("run-schedule", "jobs.prune", "--dry-run")
+    table = capsys.readouterr().out
+    assert "succeeded jobs: 2\n" in lines
+    assert "workers: 1\n" in lines
+    assert f'before="{ago(days=7).date()} ' in table
+    assert "tenant" not in table
+    day = ago(days=10).date()
+    (trial,) = answered("run-schedule", "jobs.prune", "--dry-run", "--date", str(day))
+    assert [(told["what"], told["count"], told["detail"]) for told in trial["told"][1:]] == [
+        ("cancelled jobs", 1, {"before": f"{day - timedelta(days=7)} 00:00:00 UTC"})
+    ]
+    assert Job.objects.count() == 4
+    (answer,) = answered("run-schedule", "jobs.prune", "--date", str(day), "--wait")
+    assert answer["job"]["result"] == {"cancelled jobs": 1}
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
@@ -231,8 +255,11 @@ def test_of_very_many_that_would_be_told_the_first_are_printed(
         ([CHECK, "--tenant", "nobody"], 2, "Unknown tenant 'nobody'."),
         ([CHECK, "--tenant", "\udcff"], 2, "Unknown tenant"),
         (["jobs.prune", "--tenant", "acme"], 2, "Unknown tenant"),
-        (["jobs.prune", "--date", "2026-11-20"], 1, "not done for a day"),
-        (["jobs.prune", "--dry-run"], 1, "only atomic tasks have a dry run"),
+        (["jobs.canary [email]", "--date", "2026-11-20"], 1, "not done for a day"),
+        (["jobs.prune", "--date", "2999-01-01"], 1, "as_of: 2999-01-01 is still to come"),
+        (["jobs.prune", "--date", "2999-01-01", "--dry-run"], 1, "is still to come"),
+        (["jobs.prune", "--date", "2026-11-31"], 1, "expected a date, such as 2026-11-21"),
+        (["mine", "--dry-run"], 1, "only atomic tasks have a dry run, and those with a preview"),
         ([CHECK, "--dry-run", "--wait"], 2, "a dry run leaves no job to wait for"),
         ([CHECK, "--date", "20261120"], 1, "expected a date, such as 2026-11-21"),
         ([CHECK, "--date", "2026-02-30"], 1, "expected a date, such as 2026-11-21"),
@@ -242,6 +269,7 @@ def test_of_very_many_that_would_be_told_the_first_are_printed(
 def test_what_cannot_be_run_is_refused_with_a_reason(
     athens: Tenant, arguments: list[str], code: int, text: str
 ) -> None:
+    make_schedule(cron="0 9 * * *", name="mine")
     found_code, found = fails("run-schedule", *arguments)
     assert text in found
     assert found_code == code
