@@ -2,7 +2,6 @@
 
 import difflib
 from collections.abc import Iterable
-from datetime import date
 
 from jobs.errors import PermanentError
 
@@ -25,12 +24,3 @@ class UnknownWarehouse(InventoryError, PermanentError):
         close = difflib.get_close_matches(code, known, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         super().__init__(f"There is no warehouse {code!r}.{hint}")
-
-
-class DayToCome(InventoryError, PermanentError):
-    """Nobody knows the stock of a day to come; a job that asks for it cannot succeed."""
-
-    def __init__(self, as_of: date, today: date) -> None:
-        super().__init__(
-            f"as_of: {as_of} is still to come, it is {today} there; expected today or a past date."
-        )

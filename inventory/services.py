@@ -10,11 +10,12 @@ from django.db import connection, transaction
 
 from inventory.alerts import refresh_alerts
 from inventory.announcements import announce
-from inventory.errors import DayToCome, InsufficientStock
+from inventory.errors import InsufficientStock
 from inventory.models import Movement, Product, Severity, Stock, Warehouse
 from inventory.past_stock import low_stock_on
 from inventory.selectors import get_warehouse
 from jobs.context import current_context
+from jobs.errors import DayToCome
 from tenants.models import Tenant
 from tenants.selectors import get_tenant, local_date
 
@@ -165,7 +166,7 @@ def check_stock(
 def refuse_day_to_come(tenant: Tenant, as_of: date | None) -> None:
     """Raise ``DayToCome`` when the day has not begun where the tenant is; None is today."""
     if as_of is not None and as_of > (today := local_date(tenant)):
-        raise DayToCome(as_of, today)
+        raise DayToCome("as_of", as_of, today)
 
 
 def _by_label(low: Mapping[Severity, int]) -> dict[str, int]:

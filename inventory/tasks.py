@@ -1,14 +1,14 @@
 """Tasks of the inventory."""
 
 from inventory import services
-from jobs import ScheduledDate, job_task
+from jobs import BegunDate, job_task
 from tenants.errors import TenantOrZone
 from tenants.selectors import active_tenants, get_tenant
 
 
 @job_task(name="inventory.check_stock", queue="inventory", atomic=True)
 def check_stock(
-    *, tenant: str, warehouse: str | None = None, as_of: ScheduledDate = None
+    *, tenant: str, warehouse: str | None = None, as_of: BegunDate = None
 ) -> services.CheckResult:
     """Compare a company's stock with its thresholds, and alert; for a past day, only count."""
     return services.check_stock(tenant=tenant, warehouse=warehouse, as_of=as_of)
@@ -16,7 +16,7 @@ def check_stock(
 
 @job_task(name="inventory.check_stock_of_zone", queue="inventory", atomic=True)
 def check_stock_of_zone(
-    *, zone: str | None = None, tenant: str | None = None, as_of: ScheduledDate = None
+    *, zone: str | None = None, tenant: str | None = None, as_of: BegunDate = None
 ) -> list[str]:
     """Have the stock of every active company of an IANA time zone checked, each by its own job.
 

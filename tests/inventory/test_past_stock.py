@@ -12,10 +12,10 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from inventory import tasks
-from inventory.errors import DayToCome
 from inventory.models import Movement, Product, Stock, StockAlert, Warehouse
 from inventory.past_stock import low_stock_on
 from inventory.services import check_stock, ensure_default_warehouse
+from jobs.errors import DayToCome
 from jobs.scheduled_date import date_argument
 from jobs.testing import assert_enqueued, enqueued_jobs, run_jobs
 from notifications.models import Notification
