@@ -49,6 +49,7 @@ def fetch(sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     a time.
     """
     ours = connections[DEFAULT_DB_ALIAS]  # each look through the proxy costs microseconds
+    ours.close_if_health_check_failed()  # the first of a web request asks whether it still lives
     if ours.connection is None:
         ours.ensure_connection()
     watched = ours.queries_logged or ours.execute_wrappers

@@ -163,15 +163,18 @@ def test_answers_that_come_while_much_is_sent_are_read() -> None:
 
 
 def test_a_connection_that_was_cut_says_so_and_a_new_one_serves() -> None:
-    session = _session()
-    with psycopg.connect(**_parameters(), autocommit=True) as other:
-        other.execute("SELECT pg_terminate_backend(%s)", [session])
-        sql = "SELECT 1 FROM pg_stat_activity WHERE pid = %s"
-        wait_until(lambda: not other.execute(sql, [session]).fetchall())
+    _cut(_session())
     with pytest.raises(OperationalError, match="terminat"):
         fetch("SELECT 1")
     connection.close_if_unusable_or_obsolete()
     assert fetch("SELECT 1") == [(1,)]
+
+
+def test_the_first_statement_of_a_request_notices_that_its_connection_was_cut() -> None:
+    session = _session()
+    _cut(session)
+    connection.close_if_unusable_or_obsolete()  # as Django does when a request begins
+    assert _session() != session
 
 
 def test_a_connection_that_is_cut_during_a_statement_says_why() -> None:
@@ -281,6 +284,13 @@ def _prepared() -> list[str]:
 def _session() -> int:
     ((pid,),) = fetch("SELECT pg_backend_pid()")
     return int(pid)
+
+
+def _cut(session: int) -> None:
+    with psycopg.connect(**_parameters(), autocommit=True) as other:
+        other.execute("SELECT pg_terminate_backend(%s)", [session])
+        sql = "SELECT 1 FROM pg_stat_activity WHERE pid = %s"
+        wait_until(lambda: not other.execute(sql, [session]).fetchall())
 
 
 def _parameters() -> dict[str, Any]:
