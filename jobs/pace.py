@@ -9,7 +9,7 @@ from threading import Lock
 #: Seconds that the jobs of one claim should take together.
 WORTH = 0.05
 #: A statement for so many costs little more, for each of them, than one for more.
-MOST = 250
+MOST = 400
 #: What the duration of one new job counts against all before.
 _WEIGHT = 0.2
 

@@ -152,10 +152,10 @@ def test_claims_grow_while_jobs_are_short_and_shrink_at_once_when_they_are_not()
     learning = Pace()
     assert learning.jobs_at_once("q") == 1
     sizes = []
-    for _ in range(8):
+    for _ in range(9):
         learning.learn("q", 0.0001)
         sizes.append(learning.jobs_at_once("q"))
-    assert sizes == [2, 4, 8, 16, 32, 64, 128, 250]
+    assert sizes == [2, 4, 8, 16, 32, 64, 128, 256, 400]
     learning.learn("q", 1.0)
     assert learning.jobs_at_once("q") == 1
     learning.learn("q", 0.01)

@@ -14,7 +14,7 @@ def sizes(pace: Pace, duration: float, claims: int) -> list[int]:
 
 
 def test_short_jobs_are_claimed_in_chunks_that_at_most_double() -> None:
-    assert sizes(Pace(), 0.0001, 10) == [1, 2, 4, 8, 16, 32, 64, 128, MOST, MOST]
+    assert sizes(Pace(), 0.0001, 10) == [1, 2, 4, 8, 16, 32, 64, 128, 256, MOST]
 
 
 def test_long_jobs_are_claimed_one_by_one() -> None:
