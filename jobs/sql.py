@@ -42,6 +42,14 @@ def _numbered(sql: str) -> bytes:
     ).encode()
 
 
+def _is_plain(ours: Any) -> bool:
+    """Say whether nothing about Django's connection asks for a cursor of its own."""
+    watched = ours.queries_logged or ours.execute_wrappers
+    # Without a cursor times are read as those of UTC.
+    elsewhere = ours.timezone_name != "UTC"
+    return not (watched or elsewhere or is_pooled(ours)) and wire.can_speak(ours.connection)
+
+
 def fetch(sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     """Run a statement on Django's connection, and return its rows.
 
@@ -50,10 +58,11 @@ def fetch(sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     """
     ours = connections[DEFAULT_DB_ALIAS]  # each look through the proxy costs microseconds
     ours.close_if_health_check_failed()  # the first of a web request asks whether it still lives
+    if ours.connection is not None and ours.connection.closed and not ours.in_atomic_block:
+        ours.close()  # nothing was begun on it that could be lost
     if ours.connection is None:
         ours.ensure_connection()
-    watched = ours.queries_logged or ours.execute_wrappers
-    if not watched and not is_pooled(ours) and wire.can_speak(ours.connection):
+    if _is_plain(ours):
         ours.validate_thread_sharing()
         ours.validate_no_broken_transaction()
         with ours.wrap_database_errors:

@@ -8,7 +8,6 @@ for each connection; waits so that signals are heard; and raises psycopg's error
 
 import select
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -16,16 +15,19 @@ from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg.adapt import AdaptersMap, PyFormat, Transformer
-from psycopg.errors import InvalidSqlStatementName, error_from_result
+from psycopg.errors import FeatureNotSupported, InvalidSqlStatementName, error_from_result
 from psycopg.pq import ConnStatus, ExecStatus, PipelineStatus, TransactionStatus
 
 if TYPE_CHECKING:
+    from psycopg.abc import Buffer
     from psycopg.pq.abc import PGresult
 
 Connection = psycopg.Connection[Any]
 
-#: Statements kept prepared for one connection; what comes after them is parsed each time.
+#: Statements kept prepared for one connection; when there are more, the server forgets them all.
 MOST = 200
+#: Milliseconds after which a wait looks whether a signal came just before it.
+GLANCE = 100
 #: Seconds that the server is given to hear that a statement was interrupted.
 CANCEL_WITHIN = 1.0
 
@@ -55,6 +57,8 @@ def fetch(connection: Connection, statement: bytes, values: Sequence[Any]) -> li
             a signal, ends the connection: an answer is still to come on it.
     """
     with connection.lock:
+        if connection.closed:
+            raise psycopg.OperationalError("the connection is closed")
         wire = _wires.get(connection)
         if wire is None:
             wire = _wires[connection] = _Wire(connection)
@@ -86,49 +90,79 @@ class _Wire:
     ) -> list[tuple[Any, ...]]:
         adapter, server = self._adapter, self._server
         sent = adapter.dump_sequence(values, [PyFormat.AUTO] * len(values))
-        types = adapter.types or ()
-        known = self._names.get((statement, types))
-        name = known or (b"jobs_%d" % next(_numbers) if len(self._names) < MOST else b"")
+        key = (statement, adapter.types or ())
+        is_first = server.transaction_status == TransactionStatus.IDLE
+        results = self._ask(connection, key, sent, begin=is_first and not connection.autocommit)
+        try:
+            _raise_failure(results)
+        except (InvalidSqlStatementName, FeatureNotSupported) as error:
+            # The server was told to forget what it prepared, or a table was changed under it.
+            known = self._names.pop(key, None)
+            if isinstance(error, InvalidSqlStatementName):
+                self._names.clear()
+            if known is None or not is_first:
+                raise
+            if server.transaction_status == TransactionStatus.INERROR:
+                server.exec_(b"ROLLBACK")
+            results = self._ask(connection, key, sent, begin=not connection.autocommit)
+            _raise_failure(results)
+        adapter.set_pgresult(results[-1])
+        rows: list[tuple[Any, ...]] = adapter.load_rows(0, results[-1].ntuples, tuple)
+        adapter.set_pgresult(None)
+        return rows
+
+    def _ask(
+        self,
+        connection: Connection,
+        key: tuple[bytes, tuple[int, ...]],
+        sent: "Sequence[Buffer | None]",
+        *,
+        begin: bool,
+    ) -> "list[PGresult]":
+        """Run a statement with these values; returns the results, that of the statement last."""
+        server = self._server
+        known = self._names.get(key)
+        name = known or b"jobs_%d" % next(_numbers)
         results: list[PGresult] = []
         try:
             server.enter_pipeline_mode()
-            if server.transaction_status == TransactionStatus.IDLE and not connection.autocommit:
+            if begin:
                 server.send_query_params(b"BEGIN", None)
             if known is None:
-                server.send_prepare(name, statement, types)
-            server.send_query_prepared(name, sent, adapter.formats)
+                if len(self._names) >= MOST:
+                    self._names.clear()
+                    server.send_query_params(b"DEALLOCATE ALL", None)
+                server.send_prepare(name, *key)
+            server.send_query_prepared(name, sent, self._adapter.formats)
             server.pipeline_sync()
             self._listen(results)
             server.exit_pipeline_mode()
-        except BaseException as error:
-            if not isinstance(error, psycopg.Error):
-                with suppress(psycopg.Error):
-                    connection.cancel_safe(timeout=CANCEL_WITHIN)
+        except psycopg.Error:
             connection.close()
             _raise_failure(results)  # why the server has ended the connection, if it said so
             raise
-        # Whatever became of it then; and the end of a transaction does not undo that.
-        if known is None and name and results[-2].status == ExecStatus.COMMAND_OK:
-            self._names[statement, types] = name
-        try:
-            _raise_failure(results)
-        except InvalidSqlStatementName:  # somebody had the server forget all it has prepared
-            self._names.clear()
+        except BaseException:
+            try:
+                connection.cancel_safe(timeout=CANCEL_WITHIN)
+            except psycopg.Error:
+                pass  # it ends anyway
+            finally:
+                connection.close()
             raise
-        answer = results[-1]
-        adapter.set_pgresult(answer)
-        rows: list[tuple[Any, ...]] = adapter.load_rows(0, answer.ntuples, tuple)
-        return rows
+        # Whatever became of it then; and the end of a transaction does not undo that.
+        if known is None and results[-2].status == ExecStatus.COMMAND_OK:
+            self._names[key] = name
+        return results
 
     def _listen(self, results: "list[PGresult]") -> None:
         """Gather the results of what was sent, up to the synchronisation."""
         server = self._server
         while server.flush():  # it does not fit the socket; the server may want to be read, too
-            if any(ready & select.POLLIN for _, ready in self._both.poll()):
+            if any(ready & select.POLLIN for _, ready in self._both.poll(GLANCE)):
                 server.consume_input()
         while True:
             while server.is_busy():
-                self._readable.poll()
+                self._readable.poll(GLANCE)
                 server.consume_input()
             result = server.get_result()
             if result is None:  # the end of one command's results

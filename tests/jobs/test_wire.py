@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -16,6 +16,7 @@ from django.db import (
     DatabaseError,
     DataError,
     InternalError,
+    NotSupportedError,
     OperationalError,
     ProgrammingError,
     connection,
@@ -84,20 +85,59 @@ def test_a_statement_that_fails_is_not_prepared_again_each_time() -> None:
     assert len(_prepared()) == 1
 
 
-def test_no_connection_keeps_statements_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("atomic", [True, False])
+def test_no_connection_keeps_statements_without_end(
+    monkeypatch: pytest.MonkeyPatch, atomic: bool
+) -> None:
     monkeypatch.setattr(wire, "MOST", 3)
-    for number in range(6):
-        assert fetch(f"SELECT {number}") == [(number,)]
-    assert len(_prepared()) == 3
+    with transaction.atomic() if atomic else nullcontext():
+        for number in (*range(7), *range(7)):
+            assert fetch(f"SELECT {number}") == [(number,)]
+            assert len(_prepared()) <= 3
 
 
-def test_a_server_that_forgot_what_it_prepared_is_told_again() -> None:
-    fetch("SELECT 1")
+@pytest.mark.parametrize("atomic", [True, False])
+def test_a_server_that_forgot_what_it_prepared_is_told_again(atomic: bool) -> None:
+    session = _session()
     with connection.cursor() as cursor:
         cursor.execute("DEALLOCATE ALL")
-    with pytest.raises(DatabaseError):
-        fetch("SELECT 1")
-    assert fetch("SELECT 1") == [(1,)]
+    with transaction.atomic() if atomic else nullcontext():
+        assert _session() == session
+        assert fetch("SELECT 1") == [(1,)]
+
+
+def test_within_a_transaction_that_is_an_error_and_the_next_one_goes_well() -> None:
+    session = _session()
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("DEALLOCATE ALL")
+        with pytest.raises(DatabaseError, match="does not exist"):
+            _session()
+        transaction.set_rollback(True)
+    with transaction.atomic():
+        assert _session() == session
+
+
+@pytest.mark.parametrize("atomic", [True, False])
+def test_a_table_that_was_changed_under_a_statement_is_read_as_it_is(atomic: bool) -> None:
+    """As by a migration, while processes of the release before are at work."""
+    sql = "SELECT * FROM passing WHERE number = %s::int"
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("CREATE TABLE passing AS SELECT 7 AS number, 'x'::varchar(5) AS name")
+            assert fetch(sql, [7]) == [(7, "x")]
+            cursor.execute("ALTER TABLE passing ALTER name TYPE integer USING 1")
+        with transaction.atomic() if atomic else nullcontext():
+            assert fetch(sql, [7]) == [(7, 1)]
+            assert fetch(sql, [7]) == [(7, 1)]
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DROP TABLE passing")
+
+
+def test_what_postgresql_cannot_do_is_said() -> None:
+    with pytest.raises(NotSupportedError):
+        fetch("SELECT DISTINCT 1 FOR UPDATE")
 
 
 def test_the_transaction_begins_with_the_first_statement_and_is_rolled_back_whole() -> None:
@@ -155,8 +195,7 @@ def test_what_does_not_fit_the_socket_arrives() -> None:
     assert [part for (part,) in rows] == parts
 
 
-def test_answers_that_come_while_much_is_sent_are_read() -> None:
-    """Else both sides would wait for the other to read."""
+def test_much_goes_both_ways() -> None:
     with transaction.atomic():
         text = "x" * 20_000_000
         assert fetch("SELECT length(%s), repeat('y', 20000000)", [text])[0][0] == len(text)
@@ -166,7 +205,16 @@ def test_a_connection_that_was_cut_says_so_and_a_new_one_serves() -> None:
     _cut(_session())
     with pytest.raises(OperationalError, match="terminat"):
         fetch("SELECT 1")
-    connection.close_if_unusable_or_obsolete()
+    assert fetch("SELECT 1") == [(1,)]
+
+
+def test_within_a_transaction_a_connection_that_is_gone_stays_gone() -> None:
+    with transaction.atomic():
+        _cut(_session())
+        for message in ("terminat", "lost|closed"):
+            with pytest.raises(OperationalError, match=message):
+                fetch("SELECT 1")
+        transaction.set_rollback(True)
     assert fetch("SELECT 1") == [(1,)]
 
 
@@ -213,6 +261,34 @@ def test_a_signal_interrupts_the_wait_and_the_statement_is_cancelled() -> None:
     assert fetch("SELECT 1") == [(1,)]
 
 
+def test_a_signal_is_not_taken_for_what_the_server_answered() -> None:
+    """It came while the answer was read; who catches the answer's error would go on."""
+    listen = wire._Wire._listen
+
+    def listen_and_be_interrupted(self: Any, results: Any) -> None:
+        listen(self, results)
+        raise _Alarm
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wire._Wire, "_listen", listen_and_be_interrupted)
+        with pytest.raises(_Alarm):
+            fetch("SELECT 1 / 0")
+    assert fetch("SELECT 1") == [(1,)]
+
+
+def test_a_second_signal_does_not_leave_an_answer_on_the_connection() -> None:
+    def ring_again(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wire._Wire, "_listen", lambda *_: (_ for _ in ()).throw(_Alarm))
+        connection.ensure_connection()
+        patch.setattr(connection.connection, "cancel_safe", ring_again)
+        with pytest.raises(KeyboardInterrupt):
+            fetch("SELECT 'not mine'")
+    assert fetch("SELECT 'mine'") == [("mine",)]
+
+
 def test_a_signal_that_is_only_handled_changes_nothing() -> None:
     heard: list[int] = []
     with _signalled(lambda number, _: heard.append(number)):
@@ -250,6 +326,19 @@ def test_where_psycopg_prepares_statements_itself_it_does_so_with_ours() -> None
         transaction.set_rollback(True)
         connection.connection.execute("SELECT 1")  # it forgets what it prepared, at the rollback
     assert fetch("SELECT %s::int", [1]) == [(1,)]
+
+
+def test_times_are_read_in_the_zone_of_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    noon = datetime(2026, 7, 1, 12, tzinfo=UTC)
+    monkeypatch.setitem(connection.settings_dict, "TIME_ZONE", "Asia/Kolkata")
+    for name in ("timezone", "timezone_name"):
+        connection.__dict__.pop(name, None)
+    try:
+        connection.close()
+        assert fetch("SELECT %s::timestamptz", [noon]) == [(noon,)]
+    finally:
+        for name in ("timezone", "timezone_name"):
+            connection.__dict__.pop(name, None)
 
 
 def test_another_threads_connection_is_refused() -> None:
