@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from functools import cache
 
+from django.utils import timezone
+
 from compliance.models import Client, ClientDocument, DocumentVersion, Filing
 from tenants import past
 from tenants.history import rows_at
@@ -44,9 +46,14 @@ def then(instant: str, *, tenant: str) -> Mapping[str, str]:
 
 
 def instants(days: Mapping[Tenant, date], todays: Mapping[Tenant, date]) -> dict[int, datetime]:
-    """Return at which instant records count, by the tenant's id, for those days that are over."""
+    """Return at which instant records count, by the tenant's id, when they do not as they are.
+
+    They count as they are for a day that is not over, and for all days on a tenant's first one.
+    """
     over = {tenant: day for tenant, day in days.items() if day < todays[tenant]}
-    return past.instants(over, Client) if over else {}
+    found = past.instants(over, Client) if over else {}
+    now = timezone.now()
+    return {tenant_id: at for tenant_id, at in found.items() if at <= now}
 
 
 def instant(tenant: Tenant, day: date) -> datetime | None:

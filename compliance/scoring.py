@@ -63,8 +63,9 @@ class TenantScores:
     rises: list[Rise]
 
 
-# A day that is over is looked back at when the client's score is of a later one: the history learns
-# of that day alone, so that the next day stays as it was known, and the score stays.
+# A day that is over is looked back at when the client's score is newer: the history learns of that
+# day alone, so that the next day stays as it was known, and the score stays. It is newer when it is
+# of a later day; than records as they were when the day began, also when it is of that day itself.
 #
 # Every part sees the tables as they were before the statement, so `known` is what was said last.
 # Ranges are half-open: a document expires too soon before `warn_before`, a filing is late when due
@@ -149,7 +150,7 @@ compared AS (
     FROM scored
     LEFT JOIN compliance_clientscore AS current ON current.client_id = scored.client_id
     CROSS JOIN LATERAL (
-        SELECT coalesce(scored.day < current.as_of AND scored.day < scored.today, false)
+        SELECT coalesce(scored.day {back} current.as_of AND scored.day < scored.today, false)
     ) AS look (is_back)
     LEFT JOIN LATERAL (
         SELECT * FROM compliance_scorehistory AS history
@@ -205,7 +206,7 @@ SELECT tenant_id, clients, changed, coalesce(raised, 0), coalesce(worst, '[]')::
 FROM totals LEFT JOIN rises USING (tenant_id)
 """
 
-_NOW = _REFRESH.format(**past.NOW, risen="compliance_client")
+_NOW = _REFRESH.format(**past.NOW, risen="compliance_client", back="<")
 
 
 @cache
@@ -217,7 +218,7 @@ def _then() -> str:
     )"""
     instant = "(SELECT instant FROM asked WHERE asked.tenant_id = compared.tenant_id)"
     risen = rows_at(Client, instant, key="id", value="compared.client_id")
-    return _REFRESH.format(**{**tables, "client": there}, risen=risen)
+    return _REFRESH.format(**{**tables, "client": there}, risen=risen, back="<=")
 
 
 def refresh(

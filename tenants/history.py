@@ -4,11 +4,13 @@ A row carries since when it is there. Before one of its facts changes, and befor
 what it was goes to a table beside its own (``inventory_pastproduct`` of ``inventory_product``),
 whoever changes it: a form, ``QuerySet.update`` and SQL are alike. A new row costs nothing more.
 
-Both instants are the beginnings of the transactions that wrote. So what one transaction changed is
-seen as a whole or not at all, and by the same clock as the stock ledger. A transaction that was
-open at an instant counts as over.
+Both instants are the beginnings of the transactions that wrote, by the same clock as the stock
+ledger. So what one transaction changed is seen as a whole or not at all, unless it waited for a row
+that a transaction which began later had changed: of that row, both or neither are seen. A
+transaction that was open at an instant counts as over.
 
-History is never deleted: it grows by real edits alone.
+History is never deleted: it grows by real edits alone. Who saves an instance of his own making over
+a row that is there (as ``loaddata`` does) makes the row as new as that.
 """
 
 from collections.abc import Callable

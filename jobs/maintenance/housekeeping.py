@@ -31,8 +31,8 @@ def clear_sessions(
 ) -> int | None:
     """Delete the sessions that have expired; returns how many.
 
-    An engine that does not keep them in the database clears them in its own way, as many as it
-    wants, and for a past day does nothing: None is returned.
+    An engine that does not keep them in the database clears what has expired in its own way,
+    whichever day it is for: None is returned.
 
     Args:
         as_of: None or today: what has expired. A past day: what had when it began in UTC.
@@ -45,9 +45,8 @@ def clear_sessions(
     """
     instant, sessions = beginning(as_of), _sessions()
     if sessions is None:
-        if instant is None:
-            _engine().clear_expired()
-            log.info("sessions_cleared")
+        _engine().clear_expired()
+        log.info("sessions_cleared")
         return None
     shift, gone = Shift(budget), 0
     for count in sessions.delete(instant, batch):

@@ -100,7 +100,7 @@ def _counted(instant: datetime | None) -> list[tuple[str, int, str]]:
     names = [kind.name for kind in kinds] + [leftover.name for leftover in others]
     with bounded(), connection.cursor() as cursor:
         # Whatever the statistics say, how long it takes grows with the rows, and no faster.
-        cursor.execute("SET LOCAL enable_nestloop = off")
+        cursor.execute("SET LOCAL enable_nestloop = off; SET LOCAL statement_timeout = '10min'")
         cursor.execute(sql, values)
         return [
             (name, count, before)

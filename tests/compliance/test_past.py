@@ -235,6 +235,28 @@ def test_a_look_back_keeps_to_its_day_with_what_was_known_then(papers: Papers) -
     assert (now.overdue, ScoreHistory.objects.get(as_of=DAY).overdue) == (0, 1)
 
 
+def test_yesterday_again_does_not_undo_what_was_known_at_its_end() -> None:
+    """It is seen as it began, when the documents were not renewed yet."""
+    client = make_client(make_tenant())
+    make_member(client.tenant, Role.OWNER)
+    papers = [make_document(client, DAY + timedelta(days=200), status="rejected") for _ in range(5)]
+    happened(begins(DAY) - timedelta(days=30))
+    for paper in papers:
+        change(paper, status="valid")
+    happened(begins(DAY) + timedelta(hours=10))
+    with time_machine.travel(begins(DAY) + timedelta(hours=15), tick=False):
+        refresh_scores()  # by hand
+        known = figures(ClientScore.objects.get())
+    with time_machine.travel(begins(DAY) + timedelta(days=1, minutes=30), tick=False):
+        assert refresh_scores(as_of=DAY).raised == 0
+
+        assert (known.missing, figures(ClientScore.objects.get())) == (0, known)
+        assert ScoreHistory.objects.get(as_of=DAY).missing == 5
+        assert ScoreHistory.objects.get(as_of=DAY + timedelta(days=1)).missing == 0
+        assert refresh_scores().changed == 0
+    assert not Notification.objects.exists()
+
+
 def test_a_rise_of_yesterday_is_told_late_under_the_name_of_then() -> None:
     client = make_client(make_tenant(), name="Ann & Co")
     make_member(client.tenant, Role.OWNER)
