@@ -25,6 +25,9 @@ from tenants.models import Tenant
 
 Line = TypeVar("Line", ExpiringDocument, DueFiling)
 
+#: Days; nobody is told of what is further away.
+_FAR = 31
+
 #: Longer ones are cut: 50 rows must fit into a job's arguments, 64 KiB, whatever the script.
 LONGEST_NAME, LONGEST_CODE, LONGEST_KIND = 70, 32, 40
 
@@ -99,6 +102,12 @@ def due_within(tenant: Tenant, day: date, days: int, *, most: int) -> Found[DueF
     """Return the filings that are overdue on ``day``, or due up to so many days later."""
     before = _shifted(day, days + 1)
     return _due(tenant, day, "filing.due_on < %(before)s", {"before": before}, most)
+
+
+def check_day(day: date) -> None:
+    """Raise :class:`NoSuchDay` when the calendar ends within the days that people are told of."""
+    for by in (-_FAR, _FAR):
+        _shifted(day, by)
 
 
 def _shifted(day: date, days: int) -> date:

@@ -8,7 +8,7 @@ from zoneinfo import available_timezones
 
 from pydantic import AfterValidator
 
-from compliance import digests, notices, services
+from compliance import deadlines, digests, notices, services
 from jobs import ScheduledDate, job_task
 from jobs.task import JobTask
 from tenants.errors import TenantOrZone
@@ -109,6 +109,8 @@ def _of_one_or_each(
         if not company.is_active:
             return {"skipped": "not active"}
         return asdict(work(company, as_of or local_date(company)))
+    if as_of is not None:
+        deadlines.check_day(as_of)  # here, not by each of many jobs
     slugs = [company.slug for company in active_tenants(zone=zone)]
     for slug in slugs:
         task.using(tenant=slug).enqueue(tenant=slug, as_of=as_of)

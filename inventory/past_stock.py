@@ -1,12 +1,12 @@
 """Which stock was low when a past day began: by the ledger, and by the thresholds of then.
 
-Two statements, which only read. The quantity of a stock at an instant is what its last movement
+A few statements, which only read. The quantity of a stock at an instant is what its last movement
 before that left; without one, what its first movement since then found; without any, what is there.
 Which stock, products and warehouses there were, whether they were active, and their thresholds are
 what was recorded then (:mod:`tenants.past`).
 """
 
-from datetime import date
+from datetime import date, datetime, timedelta
 from functools import cache
 
 from django.db import connection
@@ -16,6 +16,7 @@ from inventory.models import Product, Severity, Stock, Warehouse
 from tenants.history import rows_at
 from tenants.models import Tenant
 from tenants.past import beginning, instants
+from tenants.selectors import local_date
 
 # In braces: what stands for a table at the instant at which records count.
 #
@@ -56,6 +57,25 @@ def _low_then() -> str:
     )
 
 
+_FIRST_MOVEMENT = """
+    SELECT min(movement.at)
+    FROM inventory_warehouse warehouse
+    JOIN inventory_stock stock ON stock.warehouse_id = warehouse.id
+    JOIN inventory_movement movement ON movement.stock_id = stock.id
+    WHERE warehouse.tenant_id = %s
+"""
+
+
+def _ledger_instant(tenant: Tenant, begins: datetime) -> datetime:
+    """Return when a day begins; before there was a ledger, when the first day of that ends."""
+    with connection.cursor() as cursor:
+        cursor.execute(_FIRST_MOVEMENT, [tenant.pk])
+        (first,) = cursor.fetchone()
+    if first is None or first < begins:
+        return begins
+    return beginning(tenant, local_date(tenant, first) + timedelta(days=1))
+
+
 def low_stock_on(tenant: Tenant, day: date, warehouse: str | None = None) -> dict[Severity, int]:
     """Return how many stocks were at or below their threshold when ``day`` began, by severity.
 
@@ -64,10 +84,11 @@ def low_stock_on(tenant: Tenant, day: date, warehouse: str | None = None) -> dic
         day: A date that is over there.
         warehouse: The code of the only warehouse to look at; None: all of them.
     """
-    values = parameters(tenant, warehouse) | {
-        "begins": beginning(tenant, day),
-        "instant": instants({tenant: day}, Product, Warehouse)[tenant.pk],
-    }
+    begins = beginning(tenant, day)
+    instant = instants({tenant: day}, Product, Warehouse)[tenant.pk]
+    if instant > begins:  # nothing was on record; there may have been a ledger, of long ago
+        begins = _ledger_instant(tenant, begins)
+    values = parameters(tenant, warehouse) | {"begins": begins, "instant": instant}
     with connection.cursor() as cursor:
         cursor.execute(_low_then(), values)
         return {Severity(severity): count for severity, count in cursor.fetchall()}

@@ -24,7 +24,8 @@ def check_stock_of_zone(
     """
     if (tenant is None) == (zone is None):
         raise TenantOrZone
-    tenants = [get_tenant(tenant)] if tenant is not None else list(active_tenants(zone=zone))
+    tenants = [get_tenant(tenant)] if tenant is not None else active_tenants(zone=zone)
+    tenants = [company for company in tenants if company.is_active]
     if tenants:
         services.refuse_day_to_come(tenants[0], as_of)  # one zone, one today
     for company in tenants:

@@ -64,10 +64,9 @@ class ByHandForm(forms.Form):
 
 @dataclass(kw_only=True)
 class Recipient:
-    """Someone who would get the same thing, so many times."""
+    """Someone who would get the very same thing, so many times."""
 
     to: str
-    #: Of the first time.
     detail: dict[str, Any]
     error: str
     count: int
@@ -80,14 +79,14 @@ class Group:
     what: str
     tenant: str
     count: int = 0
-    recipients: dict[tuple[str, str], Recipient] = field(default_factory=dict)
+    recipients: dict[tuple[str, str, str], Recipient] = field(default_factory=dict)
 
     def add(self, told: Told) -> None:
         """Count it."""
         detail = dict(told.detail)
         error = str(detail.pop("error", ""))
         # What is for nobody in particular is told one by one.
-        key = (told.to or str(len(self.recipients)), error)
+        key = (told.to or str(len(self.recipients)), error, repr(detail))
         self.count += told.count
         if key in self.recipients:
             self.recipients[key].count += told.count

@@ -178,7 +178,7 @@ def _call(schedule: Schedule, tenant: str | None, day: date | None) -> _Call:
         raise NotPossible(f"{task} is not done for a day: run it without one.")
     begun = date_argument(arguments, BEGUN)
     if day is not None and begun is not None and day > (today := _today(schedule)):
-        raise DayToCome(begun, day, today)
+        raise DayToCome("date", day, today)
     on = (day or _today(schedule)) if takes_day else None
     return _Call(schedule=schedule, day=on, arguments=_arguments(schedule, on, tenant))
 
@@ -197,7 +197,10 @@ def _of_the_tenant(schedules: list[Schedule], tenant: str) -> list[Schedule]:
     if not there:
         where = " ".join(part for part in (place.zone, place.country) if part)
         names = ", ".join(schedule.periodic_task.name for schedule in schedules)
-        raise NotPossible(f"The tenant {tenant} is in {where}; its work is not done by {names}.")
+        raise NotPossible(
+            f"The tenant {tenant} is in {where}; its work is not done by {names}. If it is active,"
+            " and new or has moved, a beat (manage.py beat) sees to that within seconds."
+        )
     return there[:1]
 
 

@@ -8,6 +8,7 @@ import time_machine
 from django.db import connection
 
 from compliance import tasks
+from compliance.errors import NoSuchDay
 from compliance.models import ClientScore
 from compliance.task_helpers import queue_score_refresh
 from jobs.errors import InvalidPayload
@@ -188,3 +189,11 @@ def test_a_tenants_job_says_what_it_found(task: AnyTask) -> None:
 @pytest.mark.parametrize("task", [tasks.refresh_scores, *REMINDERS], ids=lambda task: task.name)
 def test_the_day_is_what_a_schedule_gives(task: AnyTask) -> None:
     assert date_argument(task.definition.arguments) == "as_of"
+
+
+def test_a_day_at_an_end_of_the_calendar_is_refused_before_there_are_jobs_for_it() -> None:
+    make_tenant()
+    for day in (date.min, date.max):
+        with pytest.raises(NoSuchDay, match="too near to an end of the calendar"):
+            tasks.email_filing_reminders(zone="UTC", as_of=day)
+    assert enqueued_jobs() == []

@@ -172,7 +172,7 @@ def test_a_day_to_come_is_answered_422_where_the_task_has_no_use_for_it(
     for name in ("jobs.prune", "audit.archive", "sessions.clear", "database.analyze"):
         status, problem = post(operator, f"{path_of(name)}/run", body)
         assert (status, list(problem["problems"])) == (422, ["date"])
-        assert "as_of: 2999-01-01 is still to come" in problem["problems"]["date"]
+        assert "date: 2999-01-01 is still to come" in problem["problems"]["date"]
     assert not Job.objects.exists()
 
 

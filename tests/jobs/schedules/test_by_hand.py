@@ -203,7 +203,7 @@ def test_maintenance_is_not_run_for_a_day_to_come(athens: Tenant, name: str) -> 
     with time_machine.travel(datetime(2026, 11, 22, 23, 30, tzinfo=UTC), tick=False):
         said = refused(DayToCome, name, day=date(2026, 11, 23))
     assert said == (
-        "as_of: 2026-11-23 is still to come, it is 2026-11-22; expected today or a past date."
+        "date: 2026-11-23 is still to come, it is 2026-11-22; expected today or a past date."
     )
 
 
