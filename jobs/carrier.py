@@ -29,6 +29,23 @@ def share_memory(**_: Any) -> None:
     gc.freeze()
 
 
+def take_without_keeping(app: Celery) -> None:
+    """Have this process's workers take messages off Redis for good, as they come.
+
+    kombu keeps a copy of each until it is acknowledged: two more trips to Redis, one of them before
+    the worker hears of the message, for a recovery that takes hours. Nobody needs it: the stager
+    rings again for a bell that was lost. The copies are also what kombu counts to know when to stop
+    prefetching, so this is for workers that do not prefetch.
+    """
+    for queue in app.amqp.queues.values():
+        queue.no_ack = True
+
+
+def keeps_messages(app: Celery) -> bool:
+    """Say whether messages must be acknowledged."""
+    return not all(queue.no_ack for queue in app.amqp.queues.consume_from.values())
+
+
 class JobsCelery(Celery):
     """A Celery application whose ``send_task`` is durable too: `celery call` and Flower use it."""
 
@@ -54,7 +71,7 @@ def celery_settings(broker_url: str) -> dict[str, Any]:
         "task_create_missing_queues": False,
         # Acknowledged when received: what a lost worker ran is known from its lease, and late
         # acknowledgement would only run it twice. A prefork worker is started with
-        # --disable-prefetch on top: no message waits behind a long job.
+        # --disable-prefetch on top: no message waits behind a long job, and none needs to be kept.
         "task_acks_late": False,
         "worker_prefetch_multiplier": 1,
         "accept_content": ["json"],

@@ -59,6 +59,7 @@ class Keeper:
             signal.signal(number, lambda *_: self._stopping.set())
         log.info("keeper_started", workers=[str(worker) for worker in self._workers])
         interval = jobs_settings().STAGER_INTERVAL.total_seconds()
+        self._look_around()
         while not self._stopping.wait(interval) and os.getppid() == self._supervisor:
             self._look_around()
             for duty in (
@@ -84,12 +85,22 @@ class Keeper:
         except psutil.Error:
             return  # the supervisor has just died: what was known stays
 
+    def _look_for_orphans(self) -> None:
+        """Find the Celery processes that were started since the last look, by their names."""
+        for process in psutil.process_iter():
+            if process not in self._celery and any(
+                _serves(process, worker) for worker in self._workers
+            ):
+                self._celery.append(process)
+
     def _outlive_the_workers(self) -> None:
         """Keep on while the workers finish their jobs, and kill what does not end in time.
 
         Nothing is given back before they are gone: whoever got it next would run it beside them.
         """
         self._look_around()
+        if os.getppid() != self._supervisor:
+            self._look_for_orphans()
         grace = jobs_settings().SHUTDOWN_GRACE.total_seconds() + _MARGIN_SECONDS
         deadline = time.monotonic() + grace
         while (
@@ -149,8 +160,8 @@ class Keeper:
     def _end_celery_of(self, worker: UUID) -> None:
         """Kill the Celery worker, whose supervisor starts another."""
         for process in self._celery:
-            with suppress(psutil.Error):
-                if any(worker.hex[:8] in word for word in process.cmdline()):
+            if _serves(process, worker):
+                with suppress(psutil.Error):
                     process.kill()
 
     def _is_ours(self, pid: int) -> bool:
@@ -177,5 +188,13 @@ class Keeper:
 def _lives(process: psutil.Process) -> bool:
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def _serves(process: psutil.Process, worker: UUID) -> bool:
+    """Say whether it is a Celery process of this worker, by the name of its node."""
+    try:
+        return any(worker.hex[:8] in word for word in process.cmdline())
     except psutil.Error:
         return False

@@ -12,6 +12,8 @@ from typing import Any
 import structlog
 from celery.worker.strategy import default
 
+from jobs.carrier import keeps_messages
+
 log = structlog.get_logger(__name__)
 _plain_log = logging.getLogger(__name__)
 
@@ -19,10 +21,15 @@ _plain_log = logging.getLogger(__name__)
 def strategy(task: Any, app: Any, consumer: Any, **options: Any) -> Callable[..., Any]:
     """Return what handles the messages of ``task``; see ``celery.app.task.Task.Strategy``."""
     handle = default(task, app, consumer, **options)
+    keeps = keeps_messages(app)
 
-    def handle_safely(message: Any, body: Any, ack: Any, *rest: Any, **more: Any) -> Any:
+    def handle_safely(
+        message: Any, body: Any, ack: Any, reject: Any, *rest: Any, **more: Any
+    ) -> Any:
+        if not keeps:  # it is gone already: to say so would be a trip to Redis
+            ack = reject = _say_nothing
         try:
-            return handle(message, body, ack, *rest, **more)
+            return handle(message, body, ack, reject, *rest, **more)
         except consumer.connection_errors:
             raise  # not the message's fault: the consumer connects again
         except Exception as error:  # noqa: BLE001 - the consumer would end with its process
@@ -31,3 +38,7 @@ def strategy(task: Any, app: Any, consumer: Any, **options: Any) -> Callable[...
             return None
 
     return handle_safely
+
+
+def _say_nothing(*_: Any) -> None:
+    """Neither acknowledge nor reject."""

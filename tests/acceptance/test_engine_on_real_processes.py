@@ -140,18 +140,38 @@ def test_the_same_message_delivered_twice_runs_once(live: Live) -> None:
     assert Attempt.objects.filter(job__in=jobs).count() == 20
 
 
-def test_a_broken_message_is_dropped_and_the_worker_goes_on(live: Live) -> None:
-    first = probe.using(queue="email").enqueue(label="whole")
-    (whole,) = live.redis.lrange("email", 0, -1)
+@pytest.mark.parametrize("queue", ["email", "pdf"])  # threads; processes
+def test_a_broken_message_is_dropped_and_the_worker_goes_on(live: Live, queue: str) -> None:
+    first = probe.using(queue=queue).enqueue(label="whole")
+    (whole,) = live.redis.lrange(queue, 0, -1)
     for body in (None, "", "bm8="):
         broken = json.loads(whole) | {"body": body}
-        live.redis.lpush("email", json.dumps(broken))
-    worker = live.worker("email", **QUICK)
+        live.redis.lpush(queue, json.dumps(broken))
+    stranger = json.loads(whole)
+    stranger["headers"]["task"] = "jobs.unheard_of"
+    live.redis.lpush(queue, json.dumps(stranger), json.dumps(stranger | {"headers": {}}))
+    worker = live.worker(queue, **QUICK)
     wait_until(lambda: state_of(first) == State.SUCCEEDED)
     celery = [child.pid for child in psutil.Process(worker.pid).children()]
-    after = probe.using(queue="email").enqueue(label="after")
+    after = probe.using(queue=queue).enqueue(label="after")
     wait_until(lambda: state_of(after) == State.SUCCEEDED)
     assert [child.pid for child in psutil.Process(worker.pid).children()] == celery
+    wait_until(lambda: live.redis.llen(queue) == 0)
+    assert not live.redis.keys("unacked*"), "nothing is kept of any message"
+
+
+def test_a_worker_of_processes_takes_a_message_in_one_trip_and_no_more_than_it_can_answer(
+    live: Live,
+) -> None:
+    jobs = [probe.using(queue="pdf").enqueue(label="long", sleep_ms=1_500) for _ in range(6)]
+    live.redis.config_resetstat()
+    live.worker("pdf", "--concurrency", "1")
+    wait_until(lambda: any(state_of(job) == State.RUNNING for job in jobs))
+    assert live.redis.llen("pdf") == 5, "messages wait for a free process, of any worker"
+    wait_until(lambda: all(state_of(job) == State.SUCCEEDED for job in jobs), within=40)
+    commands = set(live.redis.info("commandstats"))
+    assert "cmdstat_brpop" in commands
+    assert not commands & {"cmdstat_hset", "cmdstat_hdel"}, "no copy of a message is kept"
 
 
 def test_lost_messages_are_published_again(live: Live) -> None:

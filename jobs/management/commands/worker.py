@@ -23,7 +23,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, connection, connections
 
-from jobs.carrier import share_memory
+from jobs.carrier import share_memory, take_without_keeping
 from jobs.conf import jobs_settings
 from jobs.errors import UnknownQueue
 from jobs.keeper import Keeper
@@ -193,13 +193,16 @@ def _load_what_forks_share() -> Celery:
 
 def _run_celery(app: Celery, worker: UUID, lane: Lane) -> None:
     """Be a Celery worker."""
+    # A pool of threads does not wake the loop that fetches: without prefetching it would starve.
+    prefetches = lane.pool != "prefork"
+    if not prefetches:
+        take_without_keeping(app)
     arguments = [
         *("--queues", ",".join(queue.name for queue in lane.queues)),
         *("--pool", lane.pool),
         *("--concurrency", str(lane.concurrency)),
         *("--hostname", f"{lane.pool}-{worker.hex[:8]}@%h"),
-        # A pool of threads does not wake the loop that fetches: it would starve.
-        *(["--disable-prefetch"] if lane.pool == "prefork" else []),
+        *([] if prefetches else ["--disable-prefetch"]),
         "--without-gossip",
         "--without-mingle",
         *("--loglevel", "WARNING"),
