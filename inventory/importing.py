@@ -61,9 +61,11 @@ _PRODUCTS = """
     FROM upserted WHERE upserted.sku = import_rows.product_id
 """
 
+# What is on order of a new product is there at once: its change would be kept in the history.
 _NEW_STOCK = """
     INSERT INTO inventory_stock (product_id, warehouse_id, quantity, on_order)
-    SELECT product.id, %(warehouse)s, 0, 0
+    SELECT product.id, %(warehouse)s, 0,
+           CASE WHEN import_rows.outcome = 'created' THEN import_rows.units_on_order ELSE 0 END
     FROM import_rows
     JOIN inventory_product product
       ON product.tenant_id = %(tenant)s AND product.sku = import_rows.product_id

@@ -1,8 +1,8 @@
 """What a company keeps, where, how much of it, and when that is too little.
 
 Quantities are whole units of the product. Stock changes only through :mod:`inventory.services`,
-which writes the ledger in the same transaction. What else a check of the stock looks at is kept as
-it was before it changed, for the check of a past day (:mod:`inventory.past_stock`).
+which writes the ledger in the same transaction. What else a check of the stock looks at or tells is
+kept as it was before it changed, for the check of a past day (:mod:`inventory.past_stock`).
 """
 
 from decimal import Decimal
@@ -52,7 +52,7 @@ class Product(Recorded):
         return f"{self.sku} {self.name}"
 
 
-@keep_history("tenant", "code", "is_active")
+@keep_history("tenant", "code", "name", "is_active")
 class Warehouse(Recorded):
     """A place where stock lies."""
 
@@ -77,7 +77,7 @@ class Warehouse(Recorded):
         return self.name
 
 
-@keep_history("product", "warehouse", "threshold", besides=("quantity",))
+@keep_history("product", "warehouse", "threshold", "on_order", besides=("quantity",))
 class Stock(Recorded):
     """How much of a product lies in a warehouse. The sum of its movements, always."""
 
@@ -152,10 +152,19 @@ class Severity(models.IntegerChoices):
     CRITICAL = 4, "critical"
 
 
-class StockAlert(models.Model):
+@keep_history(
+    "severity",
+    "quantity",
+    "threshold",
+    "announced_severity",
+    "closed_at",
+    besides=("stock", "announced_at"),
+)
+class StockAlert(Recorded):
     """A stock at or below its threshold, from when that was seen until it has recovered.
 
-    Written by :mod:`inventory.alerts` alone.
+    Written by :mod:`inventory.alerts` alone. Of alerts from before their history was kept only
+    their last state is known, and when they were opened and closed.
     """
 
     stock = models.ForeignKey(Stock, on_delete=models.CASCADE, related_name="alerts")

@@ -9,10 +9,10 @@ import structlog
 from django.db import connection, transaction
 
 from inventory.alerts import refresh_alerts
-from inventory.announcements import announce
+from inventory.announcements import announce, announce_late
 from inventory.errors import InsufficientStock
 from inventory.models import Movement, Product, Severity, Stock, Warehouse
-from inventory.past_stock import low_stock_on
+from inventory.past_stock import check_as_of
 from inventory.selectors import get_warehouse
 from jobs.context import current_context
 from jobs.errors import DayToCome
@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 
 
 class CheckResult(TypedDict):
-    """What a check of the stock found and changed; one of a past day changes nothing."""
+    """What a check of the stock found and changed; one of a past day, what it would have."""
 
     #: Severity to stocks at or below their threshold, told before or not.
     low: dict[str, int]
@@ -32,6 +32,7 @@ class CheckResult(TypedDict):
     closed: int
     #: Severity to alerts, of those that were new or worse.
     announced: dict[str, int]
+    #: By this run.
     people_emailed: int
 
 
@@ -118,12 +119,14 @@ def check_stock(
 
     In one transaction, so that whatever is marked as announced is announced.
 
+    For a past day: what that check would have found, and told, as the day began. People are told of
+    it now, with its date, but of what they were told since; alerts, which are about now, stay as
+    they are. Asked again for the same day, nobody is told twice.
+
     Args:
         tenant: The slug.
         warehouse: The code of the only warehouse to look at; None: all of them.
-        as_of: The tenant's day to check for. None or today: the stock of now. A past day: the
-            stock as that day began, which is counted, while no alert changes and nobody is told,
-            since an alert is about now.
+        as_of: The tenant's day to check for. None or today: the stock of now.
 
     Raises:
         UnknownTenant, UnknownWarehouse: there is none of this name.
@@ -133,21 +136,18 @@ def check_stock(
     if warehouse is not None:
         get_warehouse(company, warehouse)
     refuse_day_to_come(company, as_of)
-    if as_of is not None and as_of < local_date(company):
-        low = low_stock_on(company, as_of, warehouse)
-        return {
-            "low": _by_label(low),
-            "opened": 0,
-            "updated": 0,
-            "closed": 0,
-            "announced": {},
-            "people_emailed": 0,
-        }
+    past = as_of if as_of is not None and as_of < local_date(company) else None
     with transaction.atomic():
-        found = refresh_alerts(company, warehouse)
-        emailed = announce(company, found.announced)
+        if past is None:
+            found = refresh_alerts(company, warehouse)
+            emailed = announce(company, found.announced)
+        else:
+            found = check_as_of(company, past, warehouse)
+            news = [low for low in found.announced if not low.told_since]
+            emailed = announce_late(company, news, past, warehouse)
     log.info(
         "stock_checked",
+        past_day=past.isoformat() if past else None,
         opened=found.opened,
         updated=found.updated,
         closed=found.closed,

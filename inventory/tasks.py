@@ -10,7 +10,7 @@ from tenants.selectors import active_tenants, get_tenant
 def check_stock(
     *, tenant: str, warehouse: str | None = None, as_of: BegunDate = None
 ) -> services.CheckResult:
-    """Compare a company's stock with its thresholds, and alert; for a past day, only count."""
+    """Compare a company's stock with its thresholds, and alert; for a past day, tell late."""
     return services.check_stock(tenant=tenant, warehouse=warehouse, as_of=as_of)
 
 

@@ -67,9 +67,12 @@ def probe(
 
 
 @job_task(name="jobs.canary", queue="maintenance", attempts=1, atomic=True)
-def canary(*, queue: Text) -> None:
-    """Prove that a queue is served: by a schedule, through Redis, by a worker, to its end."""
-    canaries.came_through(queue)
+def canary(*, queue: Text, as_of: BegunDate = None) -> canaries.Probes | None:
+    """Prove that a queue is served: by a schedule, through Redis, by a worker, to its end.
+
+    For a past day: tell how many probes came through on it, by UTC, and how long they waited.
+    """
+    return canaries.probe(queue, as_of)
 
 
 @job_task(name="jobs.prune", queue="maintenance", priority=Priority.LOW, unique=Unique())

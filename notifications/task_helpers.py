@@ -2,8 +2,9 @@
 
 Each ``queue_…_email`` writes the delivery row, enqueues the job that sends it, and returns the row,
 whose ``job_id`` is that job. With a ``dedup_key`` there is one such e-mail per tenant and key;
-asking again returns the row of the first. All raise :class:`~jobs.errors.InvalidPayload` (with the
-fields in ``problems``) for what cannot be sent, such as a malformed address.
+asking again returns the row of the first, with ``is_twin``. All raise
+:class:`~jobs.errors.InvalidPayload` (with the fields in ``problems``) for what cannot be sent, such
+as a malformed address.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -114,14 +115,16 @@ def queue_low_stock_alert_email(
     recipient_name: str,
     user_id: int,
     day: date,
+    is_late: bool = False,
     items: Sequence[LowStockItem],
     stock_url: str,
     dedup_key: str = "",
 ) -> Delivery:
     """E-mail a member one digest of the products that are low on ``day`` (the tenant's date).
 
-    The first ``MOST_LISTED`` items are listed, so give the worst first. ``user_id`` is the member,
-    who may unsubscribe; ask :func:`notifications.selectors.people_to_tell` whom to write to.
+    The first ``MOST_LISTED`` items are listed, so give the worst first. With ``is_late`` the day is
+    over, and it says what was low as that began. ``user_id`` is the member, who may unsubscribe;
+    ask :func:`notifications.selectors.people_to_tell` whom to write to.
     """
     return _queue(
         "low_stock_alert",
@@ -134,6 +137,7 @@ def queue_low_stock_alert_email(
             recipient_name=recipient_name,
             user_id=user_id,
             day=day,
+            is_late=is_late,
             items=list(items[:MOST_LISTED]),
             more_items=max(0, len(items) - MOST_LISTED),
             critical_items=sum(item.severity == "critical" for item in items),
@@ -286,4 +290,5 @@ def _queue(
         )
         if is_new:
             services.name_job(delivery, enqueue(delivery))
+        delivery.is_twin = not is_new
     return delivery

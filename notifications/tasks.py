@@ -106,13 +106,17 @@ def email_low_stock_alert(
     recipient_name: Text,
     user_id: int,
     day: date,
+    is_late: bool = False,
     items: LowStockItems,
     more_items: Count = 0,
     critical_items: Count = 0,
     stock_url: WebLink,
     delivery_id: UUID | None = None,
 ) -> None:
-    """E-mail a member of a company which products are low: one digest, never one per product."""
+    """E-mail a member of a company which products are low: one digest, never one per product.
+
+    When it is late: which were low as the day began.
+    """
     services.deliver(
         "low_stock_alert",
         to=to,
@@ -121,6 +125,7 @@ def email_low_stock_alert(
         user_id=user_id,
         fields={
             "day": day,
+            "is_late": is_late,
             "items": items,
             "more_items": more_items,
             "item_count": len(items) + more_items,

@@ -2,10 +2,27 @@
 
 A queue whose canary is older than two minutes is not served: no beat, no Redis and no drain, no
 worker, or all workers are busy with what came before. Switched off by ``JOBS_CANARY``.
+
+Whether a queue was served on a day that is over can no longer be tried, only looked up: in the
+roll-ups of that day (:mod:`jobs.rollups`), for as long as they are kept.
 """
 
+from datetime import UTC, date, datetime, timedelta
+from typing import TypedDict
+
+from django.db.models import Sum
+from django.utils import timezone
+
+from jobs import dry_run, rollups
+from jobs.maintenance.instant import beginning
+from jobs.models import Attempt, Rollup
 from jobs.running import current_job
 from jobs.sql import fetch
+
+TASK = "jobs.canary"
+
+#: The probe of a day's last minute may run when that day is over: it expires a minute later.
+_LATEST = timedelta(minutes=2)
 
 _CAME_THROUGH = """
     INSERT INTO jobs_canary AS c (queue, enqueued_at, ran_at)
@@ -17,7 +34,55 @@ _CAME_THROUGH = """
 """
 
 
+class Probes(TypedDict):
+    """What the probes of a queue gave on a day."""
+
+    queue: str
+    #: As YYYY-MM-DD, by UTC.
+    day: str
+    #: Those that came through.
+    probes: int
+    #: Seconds that none of them waited longer than; None: there were none.
+    slowest_wait: float | None
+
+
+def probe(queue: str, day: date | None) -> Probes | None:
+    """Note that the running job came through its queue; for a past day, return what is known of it.
+
+    Raises:
+        DayToCome: the day has begun nowhere.
+    """
+    begins = None if day is None or day == datetime.now(UTC).date() else beginning(day)
+    if begins is not None and begins + timedelta(days=1) + _LATEST <= timezone.now():
+        return _probes_of(queue, begins)
+    came_through(queue)
+    return None
+
+
 def came_through(queue: str) -> None:
     """Note that the running job reached a worker of its queue; a late one changes nothing."""
+    dry_run.tell("probe", queue=queue)
     if (running := current_job()) is not None:
         fetch(_CAME_THROUGH, [queue, str(running.id)])
+
+
+def _probes_of(queue: str, begins: datetime) -> Probes:
+    ended = Rollup.objects.filter(
+        minute__gte=begins,
+        minute__lt=begins + timedelta(days=1),
+        queue=queue,
+        task=TASK,
+        outcome=Attempt.Outcome.SUCCEEDED,
+    ).aggregate(count=Sum("count"), waited=Sum("wait_seconds"), waits=Sum("wait_histogram"))
+    slowest = None
+    if ended["count"]:
+        # Of the last bucket only the sum is known, which none of them can have exceeded.
+        bounds = (*rollups.BOUNDS, ended["waited"])
+        waits = zip(bounds, rollups.unpacked(ended["waits"]), strict=True)
+        slowest = max(bound for bound, count in waits if count)
+    return Probes(
+        queue=queue,
+        day=begins.date().isoformat(),
+        probes=ended["count"] or 0,
+        slowest_wait=slowest,
+    )

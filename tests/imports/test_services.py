@@ -1,6 +1,7 @@
 """Files are loaded in bulk: every row once, the bad ones with their reasons, or nothing."""
 
 import io
+from typing import Any
 
 import pytest
 from django.core.files.base import File
@@ -14,6 +15,7 @@ from inventory.models import Movement, Product, Stock
 from jobs import operations
 from jobs.models import Job
 from jobs.testing import assert_enqueued, enqueued_jobs, run_jobs
+from tenants.history import past_of
 from tenants.models import Tenant
 from tests.imports.builders import (
     PRODUCT_COLUMNS,
@@ -73,6 +75,22 @@ def test_rows_are_created_then_unchanged_then_updated(tenant: Tenant) -> None:
     rows = [product(1, unit_price="18.01"), product(2, units_in_stock="40"), product(3)]
     assert counts(run_import(tenant, csv_bytes(rows))) == (3, 0, 2, 1, 0)
     assert Product.objects.filter(tenant=tenant).count() == 3
+
+
+def test_new_products_leave_no_history_and_what_is_on_order_later_does(tenant: Tenant) -> None:
+    rows = [product(1, units_on_order="5"), product(2, units_in_stock="0", units_on_order="6")]
+    assert counts(run_import(tenant, csv_bytes(rows))) == (2, 2, 0, 0, 0)
+    assert list(Stock.objects.order_by("id").values_list("on_order", flat=True)) == [5, 6]
+    for model in (Product, Stock):
+        assert not past_of(model)._base_manager.exists()
+
+    rows[0] = product(1, units_on_order="7")
+    Stock.objects.filter(on_order=6).delete()
+    assert counts(run_import(tenant, csv_bytes(rows))) == (2, 0, 2, 0, 0)
+    assert list(Stock.objects.order_by("id").values_list("on_order", flat=True)) == [7, 6]
+    past: Any = past_of(Stock)
+    kept = past._base_manager.filter(pgh_label="changed").order_by("on_order")
+    assert list(kept.values_list("on_order", flat=True)) == [0, 5]
 
 
 def test_a_run_that_is_done_does_nothing_again(tenant: Tenant) -> None:

@@ -1,9 +1,13 @@
-"""A check for a past day says what was low then, and changes nothing; a future one is refused."""
+"""A check for a past day gives what it would have given as the day began; a future one is refused.
+
+It tells people what they were not told since, and changes no alert.
+"""
 
 import random
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -12,22 +16,28 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from inventory import tasks
-from inventory.models import Movement, Product, Stock, StockAlert, Warehouse
-from inventory.past_stock import low_stock_on
-from inventory.services import check_stock, ensure_default_warehouse
+from inventory.alerts import refresh_alerts
+from inventory.models import Movement, Product, Severity, Stock, StockAlert, Warehouse
+from inventory.past_stock import check_as_of
+from inventory.services import CheckResult, check_stock, ensure_default_warehouse
+from jobs.dry_run import try_out
 from jobs.errors import DayToCome
 from jobs.scheduled_date import date_argument
 from jobs.testing import assert_enqueued, enqueued_jobs, run_jobs
 from notifications.models import Notification
+from tenants.history import past_of
 from tenants.models import Role, Tenant
-from tests.inventory.builders import make_stock, move_at
+from tests.conftest import Mailbox
+from tests.inventory.builders import change_to, make_stock, move_at
 from tests.inventory.test_alerts import severity_by_the_book
+from tests.inventory.test_check_stock import EMAIL, addressees
+from tests.notifications.test_email import body
 from tests.tenants.builders import make_member, make_tenant
 from tests.tenants.past import happened
 
 pytestmark = pytest.mark.django_db
 
-DAY = date(2026, 3, 10)
+DAY, NEXT, LATER = date(2026, 3, 10), date(2026, 3, 11), date(2026, 3, 13)
 #: What a planner forgoes that takes a full table for an empty one.
 _BETTER_THAN_LOOPS = (
     "hashjoin", "mergejoin", "memoize", "material", "indexonlyscan", "bitmapscan",
@@ -153,26 +163,6 @@ def test_a_day_begins_once_though_clocks_change(zone: str, day: date, begins: st
     move_at(after, at(begins), 50)
 
     assert low_on(tenant, day) == {"critical": 1}
-
-
-def test_a_past_day_changes_no_alert_and_tells_nobody() -> None:
-    tenant = make_tenant()
-    make_member(tenant, Role.OWNER)
-    stock = empty_stock(tenant)
-    move_at(stock, at("2026-03-01 12:00"), 2)
-    recovered = make_stock(tenant, 3, 10)
-    check_stock(tenant=tenant.slug)
-    before = list(StockAlert.objects.order_by("id").values())
-    notices, waiting = Notification.objects.count(), len(enqueued_jobs())
-    move_at(recovered, at("2026-03-20 12:00"), 90)
-
-    result = check_stock(tenant=tenant.slug, as_of=DAY)
-
-    assert result["low"] == {"critical": 2}
-    assert (result["opened"], result["updated"], result["closed"]) == (0, 0, 0)
-    assert (result["announced"], result["people_emailed"]) == ({}, 0)
-    assert list(StockAlert.objects.order_by("id").values()) == before
-    assert (Notification.objects.count(), len(enqueued_jobs())) == (notices, waiting)
 
 
 @pytest.mark.parametrize("given", [None, date(2026, 3, 10)])
@@ -319,10 +309,12 @@ def test_thousands_of_stocks_take_a_few_statements_and_little_time_on_a_poor_pla
         for method in _BETTER_THAN_LOOPS:
             cursor.execute(f"SET LOCAL enable_{method} = off")
         cursor.execute("SET LOCAL statement_timeout = '20s'")
+    refresh_alerts(tenant)
     with CaptureQueriesContext(connection) as queries:
-        low = low_stock_on(tenant, DAY)
+        found = check_as_of(tenant, DAY)
 
-    assert {severity.label: count for severity, count in low.items()} == {"critical": 2_000}
+    assert found.low == {Severity.CRITICAL: 2_000}
+    assert (found.opened, len(found.announced)) == (2_000, 2_000)
     assert len(queries) == 3
 
 
@@ -399,7 +391,7 @@ def test_a_code_is_that_of_then() -> None:
     happened(at("2026-03-10 12:00"))
 
     for day, expected in ((DAY, 1), (DAY + timedelta(days=1), 0)):
-        assert sum(low_stock_on(tenant, day, "north").values()) == expected
+        assert sum(check_as_of(tenant, day, "north").low.values()) == expected
 
 
 def test_on_the_day_of_an_import_yesterday_is_seen_with_the_thresholds_of_today() -> None:
@@ -412,43 +404,405 @@ def test_on_the_day_of_an_import_yesterday_is_seen_with_the_thresholds_of_today(
     assert sum(low_on(tenant, yesterday).values()) == 1
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_whatever_happens_afterwards_a_day_stays_what_it_was(seed: int) -> None:
-    dice = random.Random(seed)
-    tenant = make_tenant(timezone="Pacific/Apia")
-    places = [
-        Warehouse.objects.create(tenant=tenant, code=str(number), name="W") for number in range(3)
-    ]
-    stocks = [
-        make_stock(tenant, 0, dice.randint(1, 20), warehouse=dice.choice(places)) for _ in range(20)
-    ]
+# --- what it would have announced -----------------------------------------------------------------
+
+Told = dict[str, list[tuple[str, str]]]
+
+
+def tried(
+    tenant: Tenant, as_of: date | None = None, warehouse: str | None = None
+) -> tuple[CheckResult, Told]:
+    """Return what a check gives, and what it writes to whom, product and severity; undo it all."""
+    before = {job.id for job in enqueued_jobs(EMAIL)}
+    with transaction.atomic():
+        result = check_stock(tenant=tenant.slug, warehouse=warehouse, as_of=as_of)
+        told = {
+            job.payload["to"]: [(item["sku"], item["severity"]) for item in job.payload["items"]]
+            for job in enqueued_jobs(EMAIL)
+            if job.id not in before
+        }
+        transaction.set_rollback(True)
+    return result, told
+
+
+def checked(tenant: Tenant, when: str) -> CheckResult:
+    """Check the stock, and say that this, and what was changed before it, happened then."""
+    result = check_stock(tenant=tenant.slug)
+    happened(at(when, tenant.timezone))
+    return result
+
+
+def changed(stock: Stock, when: str, quantity: int) -> None:
+    """Bring the stock to a quantity by a movement of then."""
+    stock.refresh_from_db()
+    move_at(stock, at(when, stock.product.tenant.timezone), quantity - stock.quantity)
+
+
+@pytest.fixture
+def company() -> Tenant:
+    """A company with two people to tell and one who only reads, on record since February."""
+    company = make_tenant(timezone="America/Los_Angeles")
+    for role in (Role.OWNER, Role.WAREHOUSE, Role.VIEWER):
+        make_member(company, role, username=role.value, email=f"{role.value}@acme.example")
+    ensure_default_warehouse(company)
     happened(at("2026-02-01 12:00"))
-    as_it_was: dict[date, dict[str, int]] = {}
-    for number in range(8):
-        day = DAY + timedelta(days=number)
-        with transaction.atomic():
-            as_it_was[day] = check_stock(tenant=tenant.slug)["low"]
-            transaction.set_rollback(True)
-        begins = at(f"{day} 00:00", tenant.timezone)
+    return company
+
+
+def stock_of(company: Tenant, quantity: int, **product: Any) -> Stock:
+    """Return stock that has been there for a month as the day begins."""
+    stock = make_stock(company, 0, 10, **product)
+    changed(stock, "2026-02-02 12:00", quantity)
+    happened(at("2026-02-02 12:00"))
+    return stock
+
+
+def gave(result: CheckResult) -> tuple[int, int, int, dict[str, int]]:
+    """Return what became of alerts, and what was announced."""
+    return result["opened"], result["updated"], result["closed"], result["announced"]
+
+
+def test_a_missed_day_is_told_late_by_its_date_though_the_stock_has_recovered(
+    company: Tenant, mailbox: Mailbox
+) -> None:
+    stock = stock_of(company, 3, name="Chai", sku="chai")
+    Stock.objects.update(on_order=7)
+    happened(at("2026-03-01 12:00"))
+    changed(stock, "2026-03-10 09:00", 90)
+    Stock.objects.update(on_order=0)
+    Product.objects.update(name="Tea")
+    Warehouse.objects.update(name="South")
+    checked(company, "2026-03-12 01:00")
+
+    result = check_stock(tenant=company.slug, as_of=DAY)
+    run_jobs()
+
+    assert result == {
+        "low": {"critical": 1}, "opened": 1, "updated": 0, "closed": 0,
+        "announced": {"critical": 1}, "people_emailed": 2,
+    }  # fmt: skip
+    assert not StockAlert.objects.exists()
+    notices = list(Notification.objects.order_by("user__username"))
+    assert [(notice.user.username, notice.day) for notice in notices] == [
+        ("owner", DAY),
+        ("warehouse", DAY),
+    ]
+    assert notices[0].title == "Chai: 3 left on 10 March 2026"
+    assert notices[0].body == (
+        "Main warehouse: as 10 March 2026 began, 3 of chai were left, and the threshold was 10. "
+        "On order then: 7."
+    )
+    messages = mailbox.messages()
+    assert addressees(messages) == ["owner@acme.example", "warehouse@acme.example"]
+    assert messages[0]["Subject"] == "1 product low on stock on 10 March 2026, 1 critical"
+    for part in ("plain", "html"):
+        words = body(messages[0], part)
+        assert "as 10 March 2026 began" in words
+        assert "This e-mail is late" in words
+        assert "Chai" in words
+        assert " are at or below" not in words
+        assert " is at or below" not in words
+
+
+def test_asked_twice_nobody_is_told_twice(company: Tenant) -> None:
+    stock_of(company, 3)
+    first = check_stock(tenant=company.slug, as_of=DAY)
+    again = check_stock(tenant=company.slug, as_of=DAY)
+
+    assert (first["people_emailed"], again["people_emailed"]) == (2, 0)
+    assert again == first | {"people_emailed": 0}
+    assert len(enqueued_jobs(EMAIL)) == 2
+    assert Notification.objects.count() == 2
+    # Another day is another one.
+    assert check_stock(tenant=company.slug, as_of=NEXT)["people_emailed"] == 2
+    assert Notification.objects.count() == 4
+
+
+def test_what_was_told_since_is_not_told_again_but_counted(company: Tenant) -> None:
+    told, worse_then = stock_of(company, 3, sku="told"), stock_of(company, 3, sku="worse then")
+    changed(worse_then, "2026-03-10 09:00", 9)
+    checked(company, "2026-03-11 01:00")
+    for stock in (told, worse_then):
+        changed(stock, "2026-03-12 09:00", 90)
+    checked(company, "2026-03-13 01:00")
+    assert not StockAlert.objects.filter(closed_at=None).exists()
+
+    result, mails = tried(company, DAY)
+    assert gave(result) == (2, 0, 0, {"critical": 2})
+    assert result["people_emailed"] == 2
+    # The other is known to be low since, but not that it was critical.
+    assert set(map(tuple, mails.values())) == {(("worse then", "critical"),)}
+
+    result, mails = tried(company, NEXT)
+    assert gave(result) == (2, 0, 0, {"critical": 1, "medium": 1})
+    assert (result["people_emailed"], mails) == (0, {})
+
+
+def test_what_was_told_before_is_told_again_only_when_it_had_become_worse(company: Tenant) -> None:
+    same, worse, better, recovered = (stock_of(company, 7, sku=f"P{n}") for n in range(4))
+    assert checked(company, "2026-03-01 01:00")["announced"] == {"high": 4}
+    for stock, quantity in ((worse, 2), (better, 9), (recovered, 90)):
+        changed(stock, "2026-03-09 09:00", quantity)
+    at_the_time = tried(company)
+    for stock in (same, worse, better):
+        changed(stock, "2026-03-10 00:00", 50)
+    changed(recovered, "2026-03-10 00:00", 1)
+    checked(company, "2026-03-10 01:00")
+
+    result, mails = tried(company, DAY)
+    assert gave(result) == (0, 2, 1, {"critical": 1})
+    assert (result, mails) == at_the_time
+    assert mails["owner@acme.example"] == [(worse.product.sku, "critical")]
+
+
+def test_an_alert_that_closed_and_opened_anew_is_new_again(company: Tenant) -> None:
+    stock = stock_of(company, 3)
+    checked(company, "2026-03-01 01:00")
+    changed(stock, "2026-03-05 09:00", 50)
+    checked(company, "2026-03-06 01:00")
+    changed(stock, "2026-03-08 09:00", 3)
+    assert tried(company, DAY)[0]["people_emailed"] == 2  # told before is not told since
+    checked(company, "2026-03-11 01:00")
+    assert tried(company, DAY)[0]["people_emailed"] == 0
+
+    assert gave(tried(company, date(2026, 3, 1))[0]) == (1, 0, 0, {"critical": 1})
+    assert gave(tried(company, date(2026, 3, 2))[0]) == (0, 0, 0, {})
+    assert gave(tried(company, date(2026, 3, 6))[0]) == (0, 0, 1, {})
+    assert gave(tried(company, date(2026, 3, 7))[0]) == (0, 0, 0, {})
+    assert gave(tried(company, DAY)[0]) == (1, 0, 0, {"critical": 1})
+    assert gave(tried(company, date(2026, 3, 12))[0]) == (0, 0, 0, {})
+
+
+def test_the_worst_it_was_ever_called_is_that_of_then(company: Tenant) -> None:
+    stock = stock_of(company, 9)
+    checked(company, "2026-03-01 01:00")
+    changed(stock, "2026-03-09 09:00", 7)
+    checked(company, "2026-03-11 01:00")  # told that it is high: after the day
+    changed(stock, "2026-03-12 09:00", 1)
+    checked(company, "2026-03-13 01:00")
+
+    announced = {date(2026, 3, 1): {"medium": 1}, DAY: {"high": 1}, date(2026, 3, 12): {}}
+    for day, expected in announced.items():
+        result, mails = tried(company, day)
+        assert (result["announced"], mails) == (expected, {})
+    assert gave(tried(company, date(2026, 3, 13))[0]) == (0, 1, 0, {"critical": 1})
+
+
+def test_two_alerts_that_overlap_are_one(company: Tenant) -> None:
+    """A check began first, waited for another, and opened what that had closed."""
+    stock = stock_of(company, 3)
+    checked(company, "2026-03-01 01:00")
+    change_to(stock, 50)
+    refresh_alerts(company)
+    happened(at("2026-03-10 01:00", company.timezone))
+    change_to(stock, 3)
+    checked(company, "2026-03-09 23:00")
+
+    result, _ = tried(company, DAY)
+    assert (result["low"], gave(result)) == ({"critical": 1}, (0, 0, 0, {}))
+
+
+def test_alerts_from_before_their_history_are_known_by_their_own_dates(company: Tenant) -> None:
+    stock = stock_of(company, 3)
+    opened, closed = at("2026-03-01 12:00"), at("2026-03-12 12:00")
+    StockAlert.objects.create(
+        stock=stock, severity=4, quantity=3, threshold=10, announced_severity=4,
+        opened_at=opened, recorded_at=opened, announced_at=opened, closed_at=closed,
+    )  # fmt: skip
+
+    for day, opens in ((date(2026, 3, 1), 1), (DAY, 0), (date(2026, 3, 12), 0), (LATER, 1)):
+        assert tried(company, day)[0]["opened"] == opens
+
+
+def test_before_the_first_records_no_alert_was_open(company: Tenant) -> None:
+    new = make_tenant()
+    make_member(new, Role.OWNER)
+    make_stock(new, 3, 10)
+    first = check_stock(tenant=new.slug)
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+
+    # As today, and people know.
+    assert tried(new, yesterday) == (first | {"people_emailed": 0}, {})
+
+
+def test_alerts_of_stock_that_is_gone_are_known(company: Tenant) -> None:
+    stock = make_stock(company, 0, 10)
+    happened(at("2026-03-01 12:00"))
+    checked(company, "2026-03-05 01:00")
+    stock.delete()
+    happened(at("2026-03-20 12:00"))
+
+    assert tried(company, date(2026, 3, 5)) == (
+        {
+            "low": {"critical": 1}, "opened": 1, "updated": 0, "closed": 0,
+            "announced": {"critical": 1}, "people_emailed": 0,
+        },
+        {},
+    )  # fmt: skip
+    assert gave(tried(company, DAY)[0]) == (0, 0, 0, {})
+
+
+def test_warehouses_and_other_companies_are_told_by_themselves(company: Tenant) -> None:
+    north = Warehouse.objects.create(tenant=company, code="north", name="North")
+    other = make_tenant()
+    stock_of(company, 3, sku="here")
+    for tenant, place in ((company, north), (other, None)):
+        changed(make_stock(tenant, 0, 10, warehouse=place), "2026-02-03 12:00", 3)
+    happened(at("2026-02-03 12:00"))
+    checked(other, "2026-03-20 01:00")
+
+    there = check_stock(tenant=company.slug, warehouse="north", as_of=DAY)
+    again = check_stock(tenant=company.slug, warehouse="north", as_of=DAY)
+    here = check_stock(tenant=company.slug, warehouse="main", as_of=DAY)
+
+    assert [one["announced"] for one in (there, again, here)] == [{"critical": 1}] * 3
+    assert [one["people_emailed"] for one in (there, again, here)] == [2, 0, 2]
+    told = [[item["warehouse"] for item in job.payload["items"]] for job in enqueued_jobs(EMAIL)]
+    assert told[-4:] == [["North"], ["North"], ["Main warehouse"], ["Main warehouse"]]
+    assert Notification.objects.filter(tenant=company).count() == 4
+    assert StockAlert.objects.count() == 1
+
+
+def test_many_stocks_are_one_email_and_few_notices_a_day(company: Tenant) -> None:
+    place = ensure_default_warehouse(company)
+    products = Product.objects.bulk_create(
+        Product(tenant=company, sku=f"S{number}", name="Chai", threshold=10)
+        for number in range(300)
+    )
+    Stock.objects.bulk_create(
+        Stock(product=product, warehouse=place, quantity=1) for product in products
+    )
+    happened(at("2026-03-01 12:00"))
+    for _ in range(2):
+        assert check_stock(tenant=company.slug, as_of=DAY)["announced"] == {"critical": 300}
+
+    assert [job.payload["more_items"] for job in enqueued_jobs(EMAIL)] == [250] * 2
+    assert Notification.objects.count() == 2 * 51
+    assert Notification.objects.filter(title="250 more stocks were low on 10 March 2026").exists()
+
+
+def test_a_dry_run_names_people_and_what_they_would_find_and_tells_nobody(company: Tenant) -> None:
+    stock_of(company, 3, name="Chai", sku="chai")
+    history: Any = past_of(StockAlert)._base_manager
+
+    told = try_out(tasks.check_stock, {"tenant": company.slug, "as_of": DAY}, tenant=company.slug)
+
+    assert told[0].detail["result"]["people_emailed"] == 2
+    notices = [(one.to, one.detail["title"]) for one in told if one.what == "notice"]
+    assert notices == [
+        ("owner", "Chai: 3 left on 10 March 2026"),
+        ("warehouse", "Chai: 3 left on 10 March 2026"),
+    ]
+    mails = [one for one in told if one.what == EMAIL]
+    assert [one.to for one in mails] == ["owner@acme.example", "warehouse@acme.example"]
+    assert mails[0].detail["day"] == "2026-03-10"
+    assert [item["sku"] for item in mails[0].detail["items"]] == ["chai"]
+    assert (enqueued_jobs(), Notification.objects.count(), history.count()) == ([], 0, 0)
+    # Asked again for earnest, it is what is done.
+    assert check_stock(tenant=company.slug, as_of=DAY) == told[0].detail["result"]
+
+
+def test_a_new_alert_leaves_no_history_and_a_check_that_finds_nothing_new_neither() -> None:
+    tenant = make_tenant()
+    stock = make_stock(tenant, 3, 10)
+    history: Any = past_of(StockAlert)._base_manager
+    for _ in range(2):
+        check_stock(tenant=tenant.slug)
+    assert not history.exists()
+    change_to(stock, 2)
+    check_stock(tenant=tenant.slug)
+    change_to(stock, 50)
+    check_stock(tenant=tenant.slug)
+    assert list(history.order_by("pgh_id").values_list("quantity", "closed_at")) == [
+        (3, None),
+        (2, None),
+    ]
+
+
+class Life:
+    """What happens to a company's stock, day by day, as the dice fall."""
+
+    def __init__(self, dice: random.Random) -> None:
+        self.dice = dice
+        self.tenant = make_tenant(timezone="Pacific/Apia")
+        self.people = [
+            make_member(self.tenant, Role.OWNER, email=f"{number}@acme.example")
+            for number in range(2)
+        ]
+        self.places = [
+            Warehouse.objects.create(tenant=self.tenant, code=str(number), name="W")
+            for number in range(3)
+        ]
+        self.stocks = [self.another(dice.randint(1, 20)) for _ in range(20)]
+        #: Which day, product and severity people were told of by checks in earnest.
+        self.said: list[tuple[date, str, str]] = []
+
+    def another(self, threshold: int) -> Stock:
+        return make_stock(self.tenant, 0, threshold, warehouse=self.dice.choice(self.places))
+
+    def go_on(self, day: date) -> None:
+        """Live through a day; all but the ledger is written down as it begins."""
+        begins = at(f"{day} 00:00", self.tenant.timezone)
         for _ in range(8):
-            stock = dice.choice(stocks)
-            some = Stock.objects.filter(pk=stock.pk)
-            match dice.randint(0, 5):
-                case 0:
-                    Product.objects.filter(stock=stock).update(threshold=dice.randint(0, 20))
-                case 1:
-                    Product.objects.filter(stock=stock).update(is_active=dice.random() < 0.5)
-                case 2:
-                    some.update(threshold=dice.choice([None, dice.randint(0, 20)]))
-                case 3:
-                    Warehouse.objects.filter(stock=stock).update(is_active=dice.random() < 0.7)
-                case 4:
-                    stocks.append(make_stock(tenant, 0, 15, warehouse=dice.choice(places)))
-                case _:
-                    stock.refresh_from_db()
-                    if change := dice.randint(-stock.quantity, 15):
-                        move_at(stock, begins + timedelta(hours=dice.randint(0, 23)), change)
+            self.change_something(begins)
+            if self.dice.random() < 0.07:
+                self.check(day)
         happened(begins)
 
-    for day, expected in as_it_was.items():
-        assert low_on(tenant, day) == expected
+    def change_something(self, begins: datetime) -> None:
+        dice, stock = self.dice, self.dice.choice(self.stocks)
+        some, product = Stock.objects.filter(pk=stock.pk), Product.objects.filter(stock=stock)
+        match dice.randint(0, 7):
+            case 0:
+                product.update(threshold=dice.randint(0, 20))
+            case 1:
+                product.update(is_active=dice.random() < 0.5)
+            case 2:
+                some.update(threshold=dice.choice([None, dice.randint(0, 20)]))
+            case 3:
+                Warehouse.objects.filter(stock=stock).update(is_active=dice.random() < 0.7)
+            case 4:
+                self.stocks.append(self.another(15))
+            case 5 if not stock.movements.exists():
+                self.stocks.remove(stock)
+                stock.delete()
+            case _:
+                stock.refresh_from_db()
+                if change := dice.randint(-stock.quantity, 15):
+                    move_at(stock, begins + timedelta(hours=dice.randint(0, 23)), change)
+
+    def check(self, day: date) -> None:
+        """Check in earnest, and note what people were told."""
+        before = {job.id for job in enqueued_jobs(EMAIL)}
+        check_stock(tenant=self.tenant.slug)
+        for job in enqueued_jobs(EMAIL):
+            if job.id not in before:
+                items = job.payload["items"]
+                self.said += [(day, item["sku"], item["severity"]) for item in items]
+
+    def was_told_since(self, day: date, product: str, severity: str) -> bool:
+        return any(
+            since >= day
+            and told == product
+            and Severity[as_bad.upper()] >= Severity[severity.upper()]
+            for since, told, as_bad in self.said
+        )
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_happens_afterwards_a_day_gives_what_it_would_have_given(seed: int) -> None:
+    life = Life(random.Random(seed))
+    happened(at("2026-02-01 12:00"))
+    as_it_was: dict[date, tuple[CheckResult, Told]] = {}
+    for number in range(10):
+        day = DAY + timedelta(days=number)
+        as_it_was[day] = tried(life.tenant)
+        life.go_on(day)
+
+    assert life.said
+    for day, (result, told) in as_it_was.items():
+        news = [
+            one for one in told.get(life.people[0].email, []) if not life.was_told_since(day, *one)
+        ]
+        expected = {person.email: news for person in life.people} if news else {}
+        assert tried(life.tenant, day) == (result | {"people_emailed": len(expected)}, expected)

@@ -77,8 +77,8 @@ def test_what_is_no_fact_for_a_run_is_not_kept() -> None:
     stock = make_stock(make_tenant(), 5, threshold=1)
     Product.objects.update(category="Tea", unit_price=3, threshold=1)
     Product.objects.update(recorded_at=START)
-    Warehouse.objects.update(name="North")
-    Stock.objects.update(on_order=7)
+    Warehouse.objects.update(is_active=True)
+    Stock.objects.update(on_order=0)
     move_stock(stock=stock, change=3, reason=Movement.Reason.RECEIPT)
 
     for model in (Product, Warehouse, Stock):

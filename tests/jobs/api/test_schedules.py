@@ -222,7 +222,7 @@ def test_what_is_not_possible_is_answered_409_with_the_reason(
     johns = make_tenant(timezone="America/St_Johns")
     make_schedule(cron="0 9 * * *", name="mine")
     for name, body, reason in (
-        ("jobs.canary [email]", {"date": "2026-03-01"}, "not done for a day"),
+        ("mine", {"date": "2026-03-01"}, "not done for a day"),
         ("jobs.prune", {"tenant": athens.slug}, "cannot be run for one tenant"),
         ("mine", {"dry_run": True}, "only atomic tasks have a dry run"),
         (REMIND, {"tenant": johns.slug}, "America/St_Johns"),

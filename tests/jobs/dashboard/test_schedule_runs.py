@@ -16,7 +16,7 @@ from jobs.dry_run import tell
 from jobs.models import AuditEntry, Firing, Job, Schedule
 from jobs.scheduled_date import ScheduledDate
 from jobs.states import State
-from jobs.tasks import probe
+from jobs.tasks import canary, probe
 from tenants.models import Tenant
 from tests.jobs.records import ago, make_job, make_operator, make_user, make_viewer, make_worker
 from tests.jobs.schedules.schedules import make_schedule
@@ -242,6 +242,8 @@ def test_the_form_asks_for_what_the_task_takes(operator: Client, digests: Schedu
 
     assert asked(digests) == {"day", "tenant"}
     assert asked(make_schedule(cron="0 7 * * *", task=probe.name)) == set()
+    of_a_queue = make_schedule(cron="* * * * *", task=canary.name, kwargs={"queue": "email"})
+    assert asked(of_a_queue) == {"day"}
 
 
 def test_only_operators_run_and_by_post(client: Client, digests: Schedule) -> None:

@@ -9,12 +9,14 @@ import time_machine
 
 from compliance import deadlines
 from jobs import job_task
-from jobs.models import AuditEntry, Beat, Firing, Job, Schedule
+from jobs.models import AuditEntry, Beat, Canary, Firing, Job, Schedule
 from jobs.schedules.scheduler import tick
 from jobs.schedules.sync import sync_schedules
 from jobs.states import State
+from notifications.models import Notification
 from tenants.models import Role, Tenant
 from tests.compliance.builders import make_client, make_filing, make_tenant
+from tests.inventory.builders import make_stock
 from tests.jobs.management.test_jobs_command import fails, run
 from tests.jobs.records import ago, make_job, make_worker
 from tests.jobs.schedules.schedules import at, make_schedule
@@ -231,6 +233,30 @@ def test_of_very_many_that_would_be_told_the_first_are_printed(
     assert len(trial["told"]) == 61
 
 
+def test_a_canary_of_a_past_day_is_looked_up_and_can_be_tried(athens: Tenant) -> None:
+    name = "jobs.canary [email]"
+    gave = {"queue": "email", "day": "2026-11-20", "probes": 0, "slowest_wait": None}
+    (trial,) = answered("run-schedule", name, "--date", "2026-11-20", "--dry-run")
+    assert [told["detail"]["result"] for told in trial["told"]] == [gave]
+    (answer,) = answered("run-schedule", name, "--date", "2026-11-20", "--wait")
+    assert answer["job"]["result"] == gave
+    (trial,) = answered("run-schedule", name, "--dry-run")
+    assert [told["what"] for told in trial["told"]] == ["jobs.canary", "probe"]
+    assert not Canary.objects.exists()
+
+
+def test_a_dry_run_of_the_stock_check_names_people_and_what_they_would_find(
+    athens: Tenant, capsys: pytest.CaptureFixture[str]
+) -> None:
+    person = make_member(athens, Role.OWNER, email="owner@acme.example")
+    make_stock(athens, 3, 10, name="Chai")
+    run("run-schedule", CHECK, "--date", "2026-11-20", "--dry-run")
+    out = capsys.readouterr().out
+    for expected in (person.get_username(), "Chai: 3 left on 20 November 2026", person.email):
+        assert expected in out
+    assert not Notification.objects.exists()
+
+
 def test_a_dry_run_of_the_pruner_says_how_much_of_what_would_go_and_leaves_it(
     athens: Tenant, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -261,7 +287,8 @@ def test_a_dry_run_of_the_pruner_says_how_much_of_what_would_go_and_leaves_it(
         ([CHECK, "--tenant", "nobody"], 2, "Unknown tenant 'nobody'."),
         ([CHECK, "--tenant", "\udcff"], 2, "Unknown tenant"),
         (["jobs.prune", "--tenant", "acme"], 2, "Unknown tenant"),
-        (["jobs.canary [email]", "--date", "2026-11-20"], 1, "not done for a day"),
+        (["mine", "--date", "2026-11-20"], 1, "not done for a day"),
+        (["jobs.canary [email]", "--date", "2999-01-01"], 1, "date: 2999-01-01 is still to come"),
         (["jobs.prune", "--date", "2999-01-01"], 1, "date: 2999-01-01 is still to come"),
         (["jobs.prune", "--date", "2999-01-01", "--dry-run"], 1, "is still to come"),
         (["jobs.prune", "--date", "2026-11-31"], 1, "expected a date, such as 2026-11-21"),
