@@ -15,6 +15,7 @@ import os
 import socket
 import time
 import uuid
+from collections import deque
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -52,17 +53,66 @@ def ring(messages: Sequence[Message], *, all_of_them: bool = False) -> None:
     wanted = [message for message in messages if message[2] not in loud]
     if not wanted:
         return
-    redis_ = client(str(current_app.conf.broker_url))
-    if len(wanted) == 1:
-        lengths = [redis_.lpush(wanted[0][2], encoded(wanted[0]))]
-    else:
-        with redis_.pipeline(transaction=False) as pipeline:
-            for message in wanted:
-                pipeline.lpush(message[2], encoded(message))
-            lengths = pipeline.execute()
+    lines = _lines(str(current_app.conf.broker_url))
+    lengths = lines.push([(message[2], encoded(message)) for message in wanted])
     for message, length in zip(wanted, lengths, strict=True):
         if length >= LOUD:
             _hushed_until[message[2]] = now + HUSH
+
+
+class _Lines:
+    """Idle connections to the broker, which whoever rings borrows.
+
+    Its client would do as much, by its pool, its pipelines and what they ask of each connection
+    each time: for 0.13 ms of the caller's processor time, a third of an enqueue.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._pool = client(url).connection_pool
+        self._idle: deque[redis.Connection] = deque()  # taken and given by any thread
+
+    def push(self, items: Sequence[tuple[str, str]]) -> list[int]:
+        """Put texts on lists, in one trip; returns how long each list was then.
+
+        One that was cut while idle is made anew, once: a text may then be there twice.
+        """
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            return self._push(self._new(), items)
+        try:
+            return self._push(connection, items)
+        except redis.ConnectionError:
+            self.forget()  # cut like this one, most likely
+            return self._push(self._new(), items)
+
+    def _push(self, connection: redis.Connection, items: Sequence[tuple[str, str]]) -> list[int]:
+        commands = [("LPUSH", *item) for item in items]
+        try:
+            packed = connection.pack_commands(commands)  # type: ignore[no-untyped-call]
+            connection.send_packed_command(packed)  # type: ignore[no-untyped-call]
+            lengths = [int(connection.read_response()) for _ in commands]
+        except BaseException:
+            connection.disconnect()  # type: ignore[no-untyped-call]  # its answer may still come
+            raise
+        self._idle.append(connection)
+        return lengths
+
+    def forget(self) -> None:
+        """Use none of the connections again."""
+        self._idle.clear()
+
+    def _new(self) -> redis.Connection:
+        made: redis.Connection = self._pool.connection_class(**self._pool.connection_kwargs)
+        return made
+
+
+@cache
+def _lines(url: str) -> _Lines:
+    lines = _Lines(url)
+    # A fork has its own: two processes at one would read each other's answers.
+    os.register_at_fork(after_in_child=lines.forget)
+    return lines
 
 
 def encoded(message: Message) -> str:

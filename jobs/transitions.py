@@ -312,6 +312,53 @@ def claimed_with(lease: UUID, *, worker: UUID | None) -> list[Claimed]:
     return [_claimed(row) for row in fetch(sql, [str(worker) if worker else None, str(lease)])]
 
 
+#: Claims what is next in a queue's line: see :func:`claim_next`.
+_NEXT = f"""
+    WITH lanes AS (
+        SELECT p.priority::smallint, head.scheduled_at
+        FROM generate_series(0, 3) AS p(priority)
+        CROSS JOIN LATERAL (
+            SELECT j.scheduled_at FROM jobs_job AS j
+            WHERE j.queue = %s AND j.priority = p.priority AND {IN_LINE}
+            ORDER BY j.seat, j.scheduled_at LIMIT 1) AS head
+        WHERE NOT EXISTS (SELECT 1 FROM jobs_queuestate AS q
+                          WHERE q.name = %s AND q.paused_at IS NOT NULL)
+    ), picked AS (
+        SELECT best.id, best.gates, lane.priority, best.seat, best.scheduled_at
+        FROM (SELECT priority FROM lanes
+              ORDER BY CASE priority WHEN 0 THEN 0 ELSE GREATEST(1, priority - floor(
+                  extract(epoch FROM clock_timestamp() - scheduled_at) / %s::float8)) END,
+                  scheduled_at) AS lane
+        CROSS JOIN LATERAL (
+            SELECT j.id, j.gates, j.seat, j.scheduled_at FROM jobs_job AS j
+            WHERE j.queue = %s AND j.priority = lane.priority AND {IN_LINE}
+              AND j.task = ANY(%s::text[])
+              AND (j.expires_at IS NULL OR j.expires_at > clock_timestamp())
+            ORDER BY j.seat, j.scheduled_at LIMIT %s::int
+            FOR UPDATE SKIP LOCKED) AS best
+        LIMIT %s::int
+    ), moved AS (
+        {_TAKE}
+        WHERE id = ANY(ARRAY(SELECT id FROM picked WHERE gates IS NULL))
+        RETURNING *
+    ), entries AS ({
+    _AUDIT.format(
+        actor="%s::text", move="'claimed'", detail="jsonb_build_object('attempt', attempt)"
+    )
+})
+    SELECT p.id, p.priority, p.gates,
+           (SELECT count(*) FROM lanes) > 1 OR EXISTS (
+               SELECT 1 FROM jobs_job AS j
+               WHERE j.queue = %s AND j.priority = (SELECT min(priority) FROM lanes)
+                 AND {IN_LINE}
+               ORDER BY j.seat, j.scheduled_at OFFSET %s::int),
+           {_CLAIMED}
+    FROM picked AS p LEFT JOIN moved AS m ON m.id = p.id
+    WHERE p.gates IS NOT NULL OR m.id IS NOT NULL
+    ORDER BY p.priority, p.seat, p.scheduled_at
+"""
+
+
 def claim_next(
     queue: str,
     limit: int,
@@ -327,56 +374,12 @@ def claim_next(
     longer is served first. Jobs of other tasks than ``tasks`` are left to those who know
     them. Jobs with limits are only told: :mod:`jobs.gates` claims them.
     """
-    sql = f"""
-        WITH lanes AS (
-            SELECT p.priority::smallint, head.scheduled_at
-            FROM generate_series(0, 3) AS p(priority)
-            CROSS JOIN LATERAL (
-                SELECT j.scheduled_at FROM jobs_job AS j
-                WHERE j.queue = %s AND j.priority = p.priority AND {IN_LINE}
-                ORDER BY j.seat, j.scheduled_at LIMIT 1) AS head
-            WHERE NOT EXISTS (SELECT 1 FROM jobs_queuestate AS q
-                              WHERE q.name = %s AND q.paused_at IS NOT NULL)
-        ), picked AS (
-            SELECT best.id, best.gates, lane.priority, best.seat, best.scheduled_at
-            FROM (SELECT priority FROM lanes
-                  ORDER BY CASE priority WHEN 0 THEN 0 ELSE GREATEST(1, priority - floor(
-                      extract(epoch FROM clock_timestamp() - scheduled_at) / %s::float8)) END,
-                      scheduled_at) AS lane
-            CROSS JOIN LATERAL (
-                SELECT j.id, j.gates, j.seat, j.scheduled_at FROM jobs_job AS j
-                WHERE j.queue = %s AND j.priority = lane.priority AND {IN_LINE}
-                  AND j.task = ANY(%s::text[])
-                  AND (j.expires_at IS NULL OR j.expires_at > clock_timestamp())
-                ORDER BY j.seat, j.scheduled_at LIMIT %s::int
-                FOR UPDATE SKIP LOCKED) AS best
-            LIMIT %s::int
-        ), moved AS (
-            {_TAKE}
-            WHERE id = ANY(ARRAY(SELECT id FROM picked WHERE gates IS NULL))
-            RETURNING *
-        ), entries AS ({
-        _AUDIT.format(
-            actor="%s::text", move="'claimed'", detail="jsonb_build_object('attempt', attempt)"
-        )
-    })
-        SELECT p.id, p.priority, p.gates,
-               (SELECT count(*) FROM lanes) > 1 OR EXISTS (
-                   SELECT 1 FROM jobs_job AS j
-                   WHERE j.queue = %s AND j.priority = (SELECT min(priority) FROM lanes)
-                     AND {IN_LINE}
-                   ORDER BY j.seat, j.scheduled_at OFFSET %s::int),
-               {_CLAIMED}
-        FROM picked AS p LEFT JOIN moved AS m ON m.id = p.id
-        WHERE p.gates IS NOT NULL OR m.id IS NOT NULL
-        ORDER BY p.priority, p.seat, p.scheduled_at
-    """
     ageing = jobs_settings().AGEING.total_seconds()
     values = [
         queue, queue, ageing, queue, list(tasks), limit, limit,
         *_taker(worker, lease), process_name(), queue, limit,
     ]  # fmt: skip
-    rows = fetch(sql, values)
+    rows = fetch(_NEXT, values)
     return Line(
         claimed=[_claimed(row[4:]) for row in rows if row[2] is None],
         gated=[

@@ -1,6 +1,8 @@
 """Messages: what Celery itself would send, and not more of them than it takes."""
 
 import json
+import os
+import threading
 from typing import Any
 from uuid import uuid4
 
@@ -71,6 +73,42 @@ def test_a_connection_that_was_cut_is_made_anew(broker: redis.Redis) -> None:
             broker.client_kill_filter(_id=client["id"])
     bell.ring([message()])
     assert broker.llen("email") == 2
+
+
+def test_an_answer_that_comes_too_late_is_not_taken_for_the_next_one(broker: redis.Redis) -> None:
+    bell.ring([message(), message()])
+    broker.client_pause(int(1_500 * bell.ANSWER_TIMEOUT), all=False)  # milliseconds; writes alone
+    with pytest.raises(redis.TimeoutError):
+        bell.ring([message("pdf") for _ in range(7)])
+    assert broker.llen("email") == 2
+    broker.client_unpause()
+    assert bell._lines(str(current_app.conf.broker_url)).push([("email", "x")]) == [3]
+
+
+def test_threads_and_forks_ring_side_by_side(broker: redis.Redis) -> None:
+    bell.ring([message()])
+    ready = threading.Barrier(4)
+
+    def ring_often() -> None:
+        ready.wait()
+        for _ in range(20):
+            bell.ring([message(), message()])
+
+    threads = [threading.Thread(target=ring_often) for _ in range(3)]
+    child = os.fork()
+    if child == 0:
+        for _ in range(20):
+            bell.ring([message()])
+        os._exit(0)
+    for thread in threads:
+        thread.start()
+    ready.wait()
+    for thread in threads:
+        thread.join()
+    assert os.waitpid(child, 0)[1] == 0
+    assert broker.llen("email") == 1 + 3 * 20 * 2 + 20
+    ringing: Any = [client for client in broker.client_list() if client["cmd"] == "lpush"]
+    assert len(ringing) <= 3, "a connection is used again"
 
 
 def test_a_broker_that_is_not_there_is_an_error_at_once(dead_broker: str) -> None:
