@@ -8,20 +8,32 @@ from typing import Annotated
 from annotated_types import Ge, Le, MaxLen, MinLen
 from django.db.models.functions import Now
 from django.utils import timezone
+from pydantic import AfterValidator
 
 import jobs.django_tasks.tasks  # noqa: F401 - declares two more
 from jobs import replays
 from jobs.definition import Unique
-from jobs.errors import PermanentError
+from jobs.errors import PermanentError, UnknownQueue
 from jobs.maintenance import archive, housekeeping, pruner
 from jobs.maintenance.instant import beginning
 from jobs.models import Priority, ProbeRun
+from jobs.queues import get_queue
 from jobs.running import current_job
 from jobs.scheduled_date import BegunDate
 from jobs.schedules import canaries
 from jobs.task import job_task
 
 Text = Annotated[str, MinLen(1), MaxLen(200)]
+
+
+def _known(queue: str) -> str:
+    try:
+        return get_queue(queue).name
+    except UnknownQueue as error:
+        raise ValueError(str(error)) from None
+
+
+QueueName = Annotated[str, AfterValidator(_known)]
 
 
 class ProbeFailed(Exception):
@@ -67,7 +79,7 @@ def probe(
 
 
 @job_task(name="jobs.canary", queue="maintenance", attempts=1, atomic=True)
-def canary(*, queue: Text, as_of: BegunDate = None) -> canaries.Probes | None:
+def canary(*, queue: QueueName, as_of: BegunDate = None) -> canaries.Probes | None:
     """Prove that a queue is served: by a schedule, through Redis, by a worker, to its end.
 
     For a past day: tell how many probes came through on it, by UTC, and how long they waited.

@@ -1,6 +1,7 @@
 """The probe of a queue: of now, and of a day that is over."""
 
 from datetime import UTC, date, datetime, time, timedelta
+from uuid import uuid4
 
 import pytest
 import time_machine
@@ -9,7 +10,8 @@ from django.test.utils import CaptureQueriesContext
 
 from jobs import rollups
 from jobs.dry_run import try_out
-from jobs.errors import DayToCome
+from jobs.errors import DayToCome, InvalidPayload
+from jobs.executor import take_turn
 from jobs.models import Canary, Job, Rollup, Schedule
 from jobs.schedules import by_hand, canaries, firing
 from jobs.schedules.sync import sync_schedules
@@ -49,12 +51,38 @@ def ended(minute: datetime, waits: list[float], **fields: str) -> None:
     )
 
 
+def run_by_a_worker() -> None:
+    list(take_turn("email", worker=uuid4()))
+
+
 @pytest.mark.parametrize("given", [False, True])
 def test_a_probe_of_today_says_that_it_came_through_and_nothing_more(given: bool) -> None:
-    canary.using(queue="email").enqueue(queue="email", as_of=today() if given else None)
-    (job,) = run_jobs()
+    job = canary.using(queue="email").enqueue(queue="email", as_of=today() if given else None)
+    run_by_a_worker()
+    job.refresh_from_db()
     assert (job.state, job.result) == ("succeeded", None)
     assert Canary.objects.get().queue == "email"
+
+
+def test_a_probe_that_no_worker_ran_proves_nothing() -> None:
+    canary.using(queue="email").enqueue(queue="email")
+    (job,) = run_jobs()
+    assert (job.state, Canary.objects.exists()) == ("succeeded", False)
+
+
+def test_a_probe_that_came_through_another_queue_is_an_error_that_says_so() -> None:
+    job = canary.using(queue="email").enqueue(queue="pdf")
+    run_by_a_worker()
+    job.refresh_from_db()
+    assert job.state == "dead"
+    assert "--queue pdf" in job.error
+    assert not Canary.objects.exists()
+
+
+@pytest.mark.parametrize("day", [None, DAY])
+def test_a_queue_that_does_not_exist_is_refused(day: date | None) -> None:
+    with pytest.raises(InvalidPayload, match="Did you mean 'email'"):
+        canary.enqueue(queue="emial", as_of=day)
 
 
 def test_whose_day_it_is_costs_a_probe_no_statement() -> None:
@@ -73,12 +101,14 @@ def test_a_past_day_tells_what_its_probes_gave_and_is_none_itself() -> None:
     ended(NOON, [20], queue="pdf")
     ended(NOON, [20], task="jobs.probe")
     ended(NOON, [20], outcome="failed", state="dead")
+    ended(NOON, [20, 20], outcome="", state="cancelled")
 
     canary.using(queue="email").enqueue(queue="email", as_of=DAY)
     (job,) = run_jobs()
 
-    expected = {"queue": "email", "day": "2026-03-10", "probes": 4, "slowest_wait": 0.25}
-    assert job.result == expected
+    assert job.result == {
+        "queue": "email", "day": "2026-03-10", "probes": 4, "expired": 2, "slowest_wait": 0.25,
+    }  # fmt: skip
     assert not Canary.objects.exists()
 
 
@@ -87,11 +117,20 @@ def test_a_past_day_tells_what_its_probes_gave_and_is_none_itself() -> None:
     [([], None), ([0.001], 0.005), ([7100], 7200), ([0.001, 9_000], 9_000.001)],
 )
 def test_the_slowest_wait_is_an_upper_bound(waits: list[float], slowest: float | None) -> None:
+    ended(NOON - timedelta(days=1), [1])
     if waits:
         ended(NOON, waits)
     assert canary(queue="email", as_of=DAY) == {
-        "queue": "email", "day": "2026-03-10", "probes": len(waits), "slowest_wait": slowest,
+        "queue": "email", "day": "2026-03-10", "probes": len(waits), "expired": 0,
+        "slowest_wait": slowest,
     }  # fmt: skip
+
+
+def test_of_a_day_before_all_that_is_kept_nothing_is_known() -> None:
+    ended(NOON + timedelta(days=1), [1])
+    found = canary(queue="email", as_of=DAY)
+    assert found is not None
+    assert found["probes"] is None
 
 
 def test_it_is_what_was_counted_when_the_probes_ended() -> None:
