@@ -47,6 +47,8 @@ class Checked:
     low: dict[Severity, int]
     #: Worst first.
     announced: list[LowStock]
+    #: Of a day before that of the company's first records, about which nothing is known.
+    before_records: bool = False
 
 
 # In braces: a table, or what stands for it: the stock of another day, say.
@@ -178,6 +180,19 @@ def answer(rows: Sequence[Sequence[Any]]) -> Checked:
     )
 
 
+def hold_alerts(tenant: Tenant) -> None:
+    """Wait for a check of the tenant that is under way; others wait, until the transaction ends.
+
+    Two at once would lock each other's alerts in different orders; and one of a past day would not
+    see what the other is telling.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_advisory_xact_lock(hashtext('inventory.refresh_alerts'), %s::int)",
+            [tenant.pk],
+        )
+
+
 def refresh_alerts(tenant: Tenant, warehouse: str | None = None) -> Checked:
     """Open, update and close the tenant's alerts; mark and return those worth announcing.
 
@@ -186,10 +201,6 @@ def refresh_alerts(tenant: Tenant, warehouse: str | None = None) -> Checked:
         warehouse: The code of the only warehouse to look at; None: all of them.
     """
     with transaction.atomic(), connection.cursor() as cursor:
-        # Two checks of one tenant at once would lock each other's alerts in different orders.
-        cursor.execute(
-            "SELECT pg_advisory_xact_lock(hashtext('inventory.refresh_alerts'), %s::int)",
-            [tenant.pk],
-        )
+        hold_alerts(tenant)
         cursor.execute(_CHECK, parameters(tenant, warehouse))
         return answer(cursor.fetchall())

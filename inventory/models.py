@@ -14,7 +14,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from tenants.history import Recorded, keep_history
-from tenants.models import Tenant
+from tenants.models import Tenant, User
 
 
 @keep_history("tenant", "sku", "name", "threshold", "is_active")
@@ -202,3 +202,34 @@ class StockAlert(Recorded):
     def is_open(self) -> bool:
         """Whether the stock has not recovered yet."""
         return self.closed_at is None
+
+
+class LateNews(models.Model):
+    """That a late check of a past day told a person of a stock, and how bad it was called.
+
+    Written by :mod:`inventory.announcements` alone, so that the next check of that day tells only
+    what is news to the person. Nothing else says it for good: jobs, which list the stocks of an
+    e-mail, are pruned, and beyond the first stocks people get one notice for all.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+", db_index=False)
+    day = models.DateField()
+    #: No foreign key: of a past day, the stock may be gone.
+    stock_id = models.BigIntegerField()
+    severity = models.SmallIntegerField(choices=Severity.choices)
+
+    class Meta:
+        verbose_name_plural = "late news"
+        default_permissions = ()
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["user", "day", "stock_id"], name="inventory_late_news_once"
+            ),
+            models.CheckConstraint(
+                condition=Q(severity__in=Severity.values), name="inventory_late_news_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.day}: stock {self.stock_id}, {self.get_severity_display()}"

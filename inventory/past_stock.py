@@ -10,6 +10,7 @@ No alert changes: they are about now. So each missed day is told by itself, also
 of them; the dates tell them apart.
 """
 
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from functools import cache
 
@@ -26,6 +27,7 @@ from inventory.alerts import (
     answer,
     parameters,
 )
+from inventory.errors import UnknownWarehouse
 from inventory.models import Product, Stock, StockAlert, Warehouse
 from tenants.history import past_of, rows_at
 from tenants.models import Tenant
@@ -132,6 +134,20 @@ def _ledger_instant(tenant: Tenant, begins: datetime) -> datetime:
     return beginning(tenant, local_date(tenant, first) + timedelta(days=1))
 
 
+@cache
+def _codes_then() -> str:
+    place = rows_at(Warehouse, "%(instant)s", key="tenant_id", value="%(tenant)s")
+    return f"SELECT place.code FROM {place} place ORDER BY place.code"
+
+
+def _refuse_unknown(tenant: Tenant, warehouse: str, instant: datetime) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(_codes_then(), {"tenant": tenant.pk, "instant": instant})
+        codes = [code for (code,) in cursor.fetchall()]
+    if warehouse not in codes:
+        raise UnknownWarehouse(warehouse, codes)
+
+
 def check_as_of(tenant: Tenant, day: date, warehouse: str | None = None) -> Checked:
     """Return what :func:`inventory.alerts.refresh_alerts` would have, as ``day`` began.
 
@@ -141,13 +157,20 @@ def check_as_of(tenant: Tenant, day: date, warehouse: str | None = None) -> Chec
     Args:
         tenant: Whose stock, and whose time zone the day is of.
         day: A date that is over there.
-        warehouse: The code of the only warehouse to look at; None: all of them.
+        warehouse: The code, then, of the only warehouse to look at; None: all of them.
+
+    Raises:
+        UnknownWarehouse: there was none of this code.
     """
     begins = ledger = beginning(tenant, day)
     instant = instants({tenant: day}, Product, Warehouse)[tenant.pk]
     if instant > begins:  # nothing was on record; there may have been a ledger, of long ago
         ledger = _ledger_instant(tenant, begins)
+    if warehouse is not None:
+        _refuse_unknown(tenant, warehouse, instant)
     values = {"begins": begins, "ledger": ledger, "instant": instant}
     with connection.cursor() as cursor:
         cursor.execute(_check_then(), parameters(tenant, warehouse) | values)
-        return answer(cursor.fetchall())
+        found = answer(cursor.fetchall())
+    before_records = instant > beginning(tenant, day + timedelta(days=1))
+    return replace(found, before_records=before_records)

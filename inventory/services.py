@@ -8,7 +8,7 @@ from typing import TypedDict
 import structlog
 from django.db import connection, transaction
 
-from inventory.alerts import refresh_alerts
+from inventory.alerts import hold_alerts, refresh_alerts
 from inventory.announcements import announce, announce_late
 from inventory.errors import InsufficientStock
 from inventory.models import Movement, Product, Severity, Stock, Warehouse
@@ -32,6 +32,8 @@ class CheckResult(TypedDict):
     closed: int
     #: Severity to alerts, of those that were new or worse.
     announced: dict[str, int]
+    #: How many of those people have been told of since, of a past day.
+    told_since: int
     #: By this run.
     people_emailed: int
 
@@ -121,11 +123,15 @@ def check_stock(
 
     For a past day: what that check would have found, and told, as the day began. People are told of
     it now, with its date, but of what they were told since; alerts, which are about now, stay as
-    they are. Asked again for the same day, nobody is told twice.
+    they are. Asked again for the same day, nobody is told twice, whatever the warehouse.
+
+    What is known of days before that of the company's first records is what came later, so it is
+    only counted, and nobody is told. Nor is anybody of a company that is not at work: its check
+    counts what it would have found and changed, and changes nothing.
 
     Args:
         tenant: The slug.
-        warehouse: The code of the only warehouse to look at; None: all of them.
+        warehouse: The code, on that day, of the only warehouse to look at; None: all of them.
         as_of: The tenant's day to check for. None or today: the stock of now.
 
     Raises:
@@ -133,18 +139,24 @@ def check_stock(
         DayToCome: ``as_of`` has not begun there.
     """
     company = get_tenant(tenant)
-    if warehouse is not None:
-        get_warehouse(company, warehouse)
     refuse_day_to_come(company, as_of)
     past = as_of if as_of is not None and as_of < local_date(company) else None
+    if past is None and warehouse is not None:
+        get_warehouse(company, warehouse)
+    emailed = 0
     with transaction.atomic():
         if past is None:
             found = refresh_alerts(company, warehouse)
-            emailed = announce(company, found.announced)
+            if company.is_active:
+                emailed = announce(company, found.announced)
         else:
+            hold_alerts(company)
             found = check_as_of(company, past, warehouse)
-            news = [low for low in found.announced if not low.told_since]
-            emailed = announce_late(company, news, past, warehouse)
+            if company.is_active and not found.before_records:
+                emailed = announce_late(company, found.announced, past)
+        if not company.is_active:
+            # Else an alert would be marked as announced of which nobody was told.
+            transaction.set_rollback(True)
     log.info(
         "stock_checked",
         past_day=past.isoformat() if past else None,
@@ -159,6 +171,7 @@ def check_stock(
         "updated": found.updated,
         "closed": found.closed,
         "announced": dict(Counter(low.severity.label for low in found.announced)),
+        "told_since": sum(low.told_since for low in found.announced),
         "people_emailed": emailed,
     }
 

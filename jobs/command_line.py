@@ -69,12 +69,13 @@ def shell_actor() -> str:
         return "shell"
 
 
-def cell(value: Any) -> str:
-    """Return a value as one line of a table."""
+def cell(value: Any, *, is_cut: bool = True) -> str:
+    """Return a value as one line of a table; a long text ``is_cut``."""
     if value is None:
         return ""
     if isinstance(value, float):
         return f"{value:.3f}"
     if isinstance(value, dict | list):
         return _CONTROL.sub("�", json.dumps(value, ensure_ascii=False))
-    return _CONTROL.sub("�", str(value)[:_LONGEST_CELL].replace("\n", " "))
+    text = str(value)[:_LONGEST_CELL] if is_cut else str(value)
+    return _CONTROL.sub("�", text.replace("\n", " "))

@@ -17,6 +17,7 @@ from django.test.utils import CaptureQueriesContext
 
 from inventory import tasks
 from inventory.alerts import refresh_alerts
+from inventory.errors import UnknownWarehouse
 from inventory.models import Movement, Product, Severity, Stock, StockAlert, Warehouse
 from inventory.past_stock import check_as_of
 from inventory.services import CheckResult, check_stock, ensure_default_warehouse
@@ -24,9 +25,11 @@ from jobs.dry_run import try_out
 from jobs.errors import DayToCome
 from jobs.scheduled_date import date_argument
 from jobs.testing import assert_enqueued, enqueued_jobs, run_jobs
+from notifications.inbox import set_preference
+from notifications.kinds import Channel, Choice, Kind
 from notifications.models import Notification
 from tenants.history import past_of
-from tenants.models import Role, Tenant
+from tenants.models import Role, Tenant, User
 from tests.conftest import Mailbox
 from tests.inventory.builders import change_to, make_stock, move_at
 from tests.inventory.test_alerts import severity_by_the_book
@@ -232,6 +235,23 @@ def test_the_day_is_what_a_schedule_gives() -> None:
         assert date_argument(task.definition.arguments) == "as_of"
 
 
+@pytest.mark.parametrize("day", [None, DAY])
+def test_a_company_that_is_not_active_is_only_counted(company: Tenant, day: date | None) -> None:
+    stock_of(company, 3)
+    Tenant.objects.update(is_active=False)
+
+    result = check_stock(tenant=company.slug, as_of=day)
+
+    assert gave(result) == (1, 0, 0, {"critical": 1})
+    assert result["people_emailed"] == 0
+    assert enqueued_jobs() == []
+    assert not Notification.objects.exists()
+    assert not StockAlert.objects.exists()
+    # Back at work, its people hear of it.
+    Tenant.objects.update(is_active=True)
+    assert check_stock(tenant=company.slug, as_of=day)["people_emailed"] == 2
+
+
 def test_a_company_that_is_not_active_is_passed_over_though_it_is_named() -> None:
     tenant = make_tenant()
     Tenant.objects.update(is_active=False)
@@ -394,6 +414,22 @@ def test_a_code_is_that_of_then() -> None:
         assert sum(check_as_of(tenant, day, "north").low.values()) == expected
 
 
+def test_a_code_that_no_warehouse_had_then_is_refused(company: Tenant) -> None:
+    Warehouse.objects.update(code="cold")
+    happened(at("2026-03-10 12:00"))
+    Warehouse.objects.all().delete()
+    happened(at("2026-03-12 12:00"))
+
+    for day, code, near in ((DAY, "main", "mian"), (NEXT, "cold", "clod")):
+        assert check_stock(tenant=company.slug, warehouse=code, as_of=day)["low"] == {}
+        with pytest.raises(UnknownWarehouse, match=f"Did you mean '{code}'"):
+            check_stock(tenant=company.slug, warehouse=near, as_of=day)
+    with pytest.raises(UnknownWarehouse, match="There is no warehouse 'main'"):
+        check_stock(tenant=company.slug, warehouse="main", as_of=NEXT)
+    with pytest.raises(UnknownWarehouse):
+        check_stock(tenant=company.slug, warehouse="cold", as_of=LATER)
+
+
 def test_on_the_day_of_an_import_yesterday_is_seen_with_the_thresholds_of_today() -> None:
     tenant = make_tenant()
     make_stock(tenant, 8, 10)
@@ -479,7 +515,7 @@ def test_a_missed_day_is_told_late_by_its_date_though_the_stock_has_recovered(
 
     assert result == {
         "low": {"critical": 1}, "opened": 1, "updated": 0, "closed": 0,
-        "announced": {"critical": 1}, "people_emailed": 2,
+        "announced": {"critical": 1}, "told_since": 0, "people_emailed": 2,
     }  # fmt: skip
     assert not StockAlert.objects.exists()
     notices = list(Notification.objects.order_by("user__username"))
@@ -529,13 +565,13 @@ def test_what_was_told_since_is_not_told_again_but_counted(company: Tenant) -> N
 
     result, mails = tried(company, DAY)
     assert gave(result) == (2, 0, 0, {"critical": 2})
-    assert result["people_emailed"] == 2
+    assert (result["told_since"], result["people_emailed"]) == (1, 2)
     # The other is known to be low since, but not that it was critical.
     assert set(map(tuple, mails.values())) == {(("worse then", "critical"),)}
 
     result, mails = tried(company, NEXT)
     assert gave(result) == (2, 0, 0, {"critical": 1, "medium": 1})
-    assert (result["people_emailed"], mails) == (0, {})
+    assert (result["told_since"], result["people_emailed"], mails) == (2, 0, {})
 
 
 def test_what_was_told_before_is_told_again_only_when_it_had_become_worse(company: Tenant) -> None:
@@ -622,7 +658,7 @@ def test_before_the_first_records_no_alert_was_open(company: Tenant) -> None:
     yesterday = datetime.now(UTC).date() - timedelta(days=1)
 
     # As today, and people know.
-    assert tried(new, yesterday) == (first | {"people_emailed": 0}, {})
+    assert tried(new, yesterday) == (first | {"told_since": 1, "people_emailed": 0}, {})
 
 
 def test_alerts_of_stock_that_is_gone_are_known(company: Tenant) -> None:
@@ -635,7 +671,7 @@ def test_alerts_of_stock_that_is_gone_are_known(company: Tenant) -> None:
     assert tried(company, date(2026, 3, 5)) == (
         {
             "low": {"critical": 1}, "opened": 1, "updated": 0, "closed": 0,
-            "announced": {"critical": 1}, "people_emailed": 0,
+            "announced": {"critical": 1}, "told_since": 1, "people_emailed": 0,
         },
         {},
     )  # fmt: skip
@@ -679,6 +715,155 @@ def test_many_stocks_are_one_email_and_few_notices_a_day(company: Tenant) -> Non
     assert [job.payload["more_items"] for job in enqueued_jobs(EMAIL)] == [250] * 2
     assert Notification.objects.count() == 2 * 51
     assert Notification.objects.filter(title="250 more stocks were low on 10 March 2026").exists()
+
+
+def many_stocks(company: Tenant, count: int) -> list[Stock]:
+    """Return stocks that are low since February, the lowest first."""
+    stocks = [make_stock(company, 0, 1_000, sku=f"S{number:03}") for number in range(count)]
+    for number, stock in enumerate(stocks):
+        move_at(stock, at("2026-02-02 12:00"), number + 1)
+    happened(at("2026-02-02 12:00"))
+    return stocks
+
+
+def recover(stocks: list[Stock]) -> None:
+    for stock in stocks:
+        move_at(stock, datetime.now(UTC), 5_000)
+
+
+def test_asked_again_it_brings_no_notice_though_some_were_told_of_since(company: Tenant) -> None:
+    stocks = many_stocks(company, 60)
+    check_stock(tenant=company.slug, as_of=DAY)
+    late = Notification.objects.filter(day=DAY)
+    assert late.count() == 2 * 51
+    recover(stocks[10:])
+    assert check_stock(tenant=company.slug)["announced"] == {"critical": 10}
+
+    again = check_stock(tenant=company.slug, as_of=DAY)
+
+    assert (again["told_since"], again["people_emailed"]) == (10, 0)
+    assert late.count() == 2 * 51
+
+
+def test_who_gets_a_notice_of_its_own_does_not_depend_on_what_was_told_since(
+    company: Tenant,
+) -> None:
+    stocks = many_stocks(company, 51)
+    recover(stocks[10:])
+    check_stock(tenant=company.slug)
+
+    check_stock(tenant=company.slug, as_of=DAY)
+
+    late = Notification.objects.filter(day=DAY)
+    assert late.count() == 2 * 41
+    assert late.filter(title="1 more stock was low on 10 March 2026").count() == 2
+
+
+@pytest.mark.parametrize("first", [None, "north"])
+def test_of_a_stock_of_a_day_a_person_is_told_once_whatever_the_warehouse(
+    company: Tenant, first: str | None
+) -> None:
+    north = Warehouse.objects.create(tenant=company, code="north", name="North")
+    happened(at("2026-02-01 12:00"))
+    stock_of(company, 3, sku="here")
+    stock_of(company, 3, sku="there", warehouse=north)
+    asked: list[str | None] = [first, *({None, "north", "main"} - {first})]
+
+    for warehouse in asked:
+        check_stock(tenant=company.slug, warehouse=warehouse, as_of=DAY)
+
+    told = [
+        (job.payload["to"], item["sku"])
+        for job in enqueued_jobs(EMAIL)
+        for item in job.payload["items"]
+    ]
+    people = ("owner@acme.example", "warehouse@acme.example")
+    assert sorted(told) == [(to, sku) for to in people for sku in ("here", "there")]
+    assert Notification.objects.count() == 4
+
+
+def test_stocks_that_share_a_notice_are_in_one_whatever_the_warehouse(company: Tenant) -> None:
+    many_stocks(company, 53)
+    for warehouse in ("main", None):
+        check_stock(tenant=company.slug, warehouse=warehouse, as_of=DAY)
+    assert Notification.objects.count() == 2 * 51
+
+
+def test_news_of_a_day_that_was_told_is_told_alone_and_to_each_what_he_has_not_heard(
+    company: Tenant,
+) -> None:
+    stock_of(company, 3, sku="known")
+    check_stock(tenant=company.slug, as_of=DAY)
+    stock_of(company, 2, sku="late")  # a transaction that began before the day, and took long
+    make_member(company, Role.MANAGER, username="new", email="new@acme.example")
+
+    assert check_stock(tenant=company.slug, as_of=DAY)["people_emailed"] == 3
+
+    mails = [(job.payload["to"], job.payload["items"]) for job in enqueued_jobs(EMAIL)][2:]
+    assert {to: [item["sku"] for item in items] for to, items in mails} == {
+        "owner@acme.example": ["late"],
+        "warehouse@acme.example": ["late"],
+        "new@acme.example": ["late", "known"],
+    }
+    assert Notification.objects.count() == 6
+
+
+def test_what_was_worse_than_it_was_called_is_told_again(company: Tenant) -> None:
+    stock = stock_of(company, 9)
+    check_stock(tenant=company.slug, as_of=DAY)
+    changed(stock, "2026-03-09 23:59:59", 1)
+    for emailed in (2, 0):
+        result = check_stock(tenant=company.slug, as_of=DAY)
+        assert (result["announced"], result["people_emailed"]) == ({"critical": 1}, emailed)
+    assert Notification.objects.count() == 4
+
+
+def test_who_wants_no_email_has_the_notice_and_the_other_way_round(company: Tenant) -> None:
+    stock_of(company, 3)
+    owner, keeper = User.objects.get(username="owner"), User.objects.get(username="warehouse")
+    for person, channel in ((owner, Channel.EMAIL), (keeper, Channel.IN_APP)):
+        set_preference(user_id=person.pk, kind=Kind.LOW_STOCK, channel=channel, choice=Choice.OFF)
+    for emailed in (1, 0):
+        assert check_stock(tenant=company.slug, as_of=DAY)["people_emailed"] == emailed
+    assert [job.payload["to"] for job in enqueued_jobs(EMAIL)] == [keeper.email]
+    assert [notice.user for notice in Notification.objects.all()] == [owner]
+
+
+@pytest.mark.parametrize(
+    ("day", "emailed"), [(date(1, 1, 1), 0), (date(2026, 1, 31), 0), (date(2026, 2, 1), 2)]
+)
+def test_of_days_before_the_first_records_nobody_is_told(
+    company: Tenant, day: date, emailed: int
+) -> None:
+    stock = make_stock(company, 0, 10)
+    changed(stock, "2026-02-01 12:00", 3)
+    happened(at("2026-02-01 12:00"))
+
+    result = check_stock(tenant=company.slug, as_of=day)
+
+    assert gave(result) == (1, 0, 0, {"critical": 1})
+    assert result["people_emailed"] == emailed
+    assert len(enqueued_jobs(EMAIL)) == Notification.objects.count() == emailed
+
+
+@pytest.mark.parametrize("day", [None, DAY])
+def test_a_check_waits_for_one_that_is_under_way_before_it_reads(
+    company: Tenant, day: date | None
+) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        check_stock(tenant=company.slug, as_of=day)
+    said = [query["sql"] for query in queries]
+    (waits,) = (at for at, sql in enumerate(said) if "pg_advisory_xact_lock" in sql)
+    assert waits < min(at for at, sql in enumerate(said) if "inventory_stock" in sql)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+            " AND pid = pg_backend_pid()"
+            " AND classid::bigint = hashtext('inventory.refresh_alerts') & 4294967295"
+            " AND objid = %s",
+            [company.pk],
+        )
+        assert cursor.fetchone() == (1,)
 
 
 def test_a_dry_run_names_people_and_what_they_would_find_and_tells_nobody(company: Tenant) -> None:
@@ -801,8 +986,8 @@ def test_whatever_happens_afterwards_a_day_gives_what_it_would_have_given(seed: 
 
     assert life.said
     for day, (result, told) in as_it_was.items():
-        news = [
-            one for one in told.get(life.people[0].email, []) if not life.was_told_since(day, *one)
-        ]
+        then = told.get(life.people[0].email, [])
+        news = [one for one in then if not life.was_told_since(day, *one)]
         expected = {person.email: news for person in life.people} if news else {}
-        assert tried(life.tenant, day) == (result | {"people_emailed": len(expected)}, expected)
+        counts = {"told_since": len(then) - len(news), "people_emailed": len(expected)}
+        assert tried(life.tenant, day) == (result | counts, expected)

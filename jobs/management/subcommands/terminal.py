@@ -48,11 +48,15 @@ class Terminal:
         else:
             self.table(rows, columns)
 
-    def table(self, rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
-        """Print a table."""
-        table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    def table(
+        self, rows: Sequence[dict[str, Any]], columns: Sequence[str], *, are_cut: bool = True
+    ) -> None:
+        """Print a table; cells with long texts ``are_cut``, or go on below."""
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        for column in columns:
+            table.add_column(column, overflow="ellipsis" if are_cut else "fold")
         for row in rows:
-            table.add_row(*(cell(row.get(column)) for column in columns))
+            table.add_row(*(cell(row.get(column), is_cut=are_cut) for column in columns))
         console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else _WIDTH)
         console.print(table if rows else "Nothing.", markup=False)
 

@@ -37,21 +37,25 @@ def _tell_one(terminal: Terminal, trial: Trial) -> None:
     for what, found in groups.items():
         terminal.say(f"{cell(what)}: {_count(found)}")
         rows = [
-            {"tenant": told.tenant, "to": told.to, "what": _said(told)}
+            {"tenant": cell(told.tenant), "to": cell(told.to), "what": _said(told)}
             for told in found[:_MOST_TOLD]
         ]
+        if found[0] is trial.told[0]:  # the task itself: its result is what was asked for
+            rows[0]["what"] = _said(found[0], is_cut=False)
         columns = [name for name in ("tenant", "to") if any(row[name] for row in rows)]
-        terminal.table(rows, [*columns, "what"])
+        terminal.table(rows, [*columns, "what"], are_cut=False)
         if left := _count(found[_MOST_TOLD:]):
             terminal.say(f"… and {left} more")
         terminal.say("")
+    if not any(told.to for told in trial.told):
+        terminal.say("Nobody would be told.\n")
 
 
 def _count(found: Sequence[Told]) -> int:
     return sum(told.count for told in found)
 
 
-def _said(told: Told) -> str:
+def _said(told: Told, *, is_cut: bool = True) -> str:
     """Return what it would say, what matters most at first; of lists, how long they are."""
     detail = dict(told.detail)
     first = {name: detail.pop(name) for name in ("error", "result") if name in detail}
@@ -60,4 +64,4 @@ def _said(told: Told) -> str:
         for name, value in detail.items()
         if name not in {"to", "tenant", "zone"} and value not in (None, "", [])
     }
-    return arguments(first | rest)
+    return cell(arguments(first | rest), is_cut=is_cut)

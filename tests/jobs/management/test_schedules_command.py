@@ -8,7 +8,7 @@ import pytest
 import time_machine
 
 from compliance import deadlines
-from jobs import job_task
+from jobs import dry_run, job_task
 from jobs.models import AuditEntry, Beat, Canary, Firing, Job, Schedule
 from jobs.schedules.scheduler import tick
 from jobs.schedules.sync import sync_schedules
@@ -16,12 +16,13 @@ from jobs.states import State
 from notifications.models import Notification
 from tenants.models import Role, Tenant
 from tests.compliance.builders import make_client, make_filing, make_tenant
-from tests.inventory.builders import make_stock
+from tests.inventory.builders import make_stock, move_at
 from tests.jobs.management.test_jobs_command import fails, run
 from tests.jobs.records import ago, make_job, make_worker
 from tests.jobs.schedules.schedules import at, make_schedule
 from tests.jobs.schedules.test_by_hand import DAY
 from tests.tenants.builders import make_member
+from tests.tenants.past import happened
 
 pytestmark = pytest.mark.django_db
 
@@ -217,8 +218,6 @@ def test_a_dry_run_of_what_would_fail_says_so_by_an_exit_code_of_1(
 def test_of_very_many_that_would_be_told_the_first_are_printed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from jobs import dry_run
-
     @job_task(name="tests.many", queue="email", atomic=True)
     def many() -> None:
         for number in range(60):
@@ -229,13 +228,20 @@ def test_of_very_many_that_would_be_told_the_first_are_printed(
     out = capsys.readouterr().out
     assert ("person 49" in out, "person 50" in out) == (True, False)
     assert "notice: 60\n… and 10 more\n" in lines
+    assert "Nobody would be told." not in lines
     (trial,) = answered("run-schedule", "mine", "--dry-run")
     assert len(trial["told"]) == 61
 
 
 def test_a_canary_of_a_past_day_is_looked_up_and_can_be_tried(athens: Tenant) -> None:
     name = "jobs.canary [email]"
-    gave = {"queue": "email", "day": "2026-11-20", "probes": 0, "slowest_wait": None}
+    gave = {
+        "queue": "email",
+        "day": "2026-11-20",
+        "probes": None,
+        "expired": 0,
+        "slowest_wait": None,
+    }
     (trial,) = answered("run-schedule", name, "--date", "2026-11-20", "--dry-run")
     assert [told["detail"]["result"] for told in trial["told"]] == [gave]
     (answer,) = answered("run-schedule", name, "--date", "2026-11-20", "--wait")
@@ -249,12 +255,34 @@ def test_a_dry_run_of_the_stock_check_names_people_and_what_they_would_find(
     athens: Tenant, capsys: pytest.CaptureFixture[str]
 ) -> None:
     person = make_member(athens, Role.OWNER, email="owner@acme.example")
-    make_stock(athens, 3, 10, name="Chai")
-    run("run-schedule", CHECK, "--date", "2026-11-20", "--dry-run")
+    move_at(make_stock(athens, 0, 10, name="Chai"), at("2026-11-01 12:00"), 3)
+    happened(at("2026-11-01 12:00"))
+    lines = run("run-schedule", CHECK, "--date", "2026-11-20", "--dry-run")
     out = capsys.readouterr().out
     for expected in (person.get_username(), "Chai: 3 left on 20 November 2026", person.email):
         assert expected in out
     assert not Notification.objects.exists()
+    # St John's: nobody; Athens: somebody.
+    assert lines.count("Nobody would be told.\n") == 1
+
+
+def test_a_dry_run_shows_the_whole_result_of_the_task_itself(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    @job_task(name="tests.long", queue="email", atomic=True)
+    def long() -> dict[str, Any]:
+        dry_run.tell("notice", tenant="acme", text="x" * 200)
+        return {"found": "y" * 300 + "\x1b", "people_emailed": 7}
+
+    make_schedule(cron="0 9 * * *", name="mine", task="tests.long", kwargs={})
+    lines = run("run-schedule", "mine", "--dry-run")
+    out = capsys.readouterr().out
+    assert "x" * 100 in out
+    assert "x" * 120 not in out
+    assert out.count("y") == 300
+    assert '"people_emailed": 7}' in " ".join(out.split())
+    assert "\x1b" not in out
+    assert "Nobody would be told.\n" in lines
 
 
 def test_a_dry_run_of_the_pruner_says_how_much_of_what_would_go_and_leaves_it(

@@ -26,6 +26,7 @@ from tests.inventory.builders import make_stock
 from tests.jobs.schedules.schedules import make_schedule
 from tests.jobs.test_dry_run import counted
 from tests.tenants.builders import make_member
+from tests.tenants.past import happened
 
 pytestmark = pytest.mark.django_db
 
@@ -288,6 +289,7 @@ def test_every_declared_schedule_is_tried_for_a_past_day_and_leaves_nothing(
     athens: Tenant, name: str
 ) -> None:
     tenants = {filled(athens).tenant, filled(st_johns()).tenant}
+    happened(datetime(2026, 11, 1, tzinfo=UTC))
     before = counted()
     trials = by_hand.try_out(name, day=DAY)
     assert counted() == before
