@@ -51,9 +51,6 @@ class Delivery(models.Model):
     #: What this e-mail is about, for whoever must not ask for it twice; empty: no such limit.
     dedup_key = models.CharField(max_length=200, blank=True, default="")
 
-    #: Whether it had been asked for before; known to who has just asked.
-    is_twin = False
-
     class Meta:
         ordering: ClassVar = ["-id"]
         verbose_name_plural = "deliveries"

@@ -2,9 +2,8 @@
 
 Each ``queue_…_email`` writes the delivery row, enqueues the job that sends it, and returns the row,
 whose ``job_id`` is that job. With a ``dedup_key`` there is one such e-mail per tenant and key;
-asking again returns the row of the first, with ``is_twin``. All raise
-:class:`~jobs.errors.InvalidPayload` (with the fields in ``problems``) for what cannot be sent, such
-as a malformed address.
+asking again returns the row of the first. All raise :class:`~jobs.errors.InvalidPayload` (with the
+fields in ``problems``) for what cannot be sent, such as a malformed address.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -290,5 +289,4 @@ def _queue(
         )
         if is_new:
             services.name_job(delivery, enqueue(delivery))
-        delivery.is_twin = not is_new
     return delivery
