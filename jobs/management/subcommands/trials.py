@@ -40,8 +40,6 @@ def _tell_one(terminal: Terminal, trial: Trial) -> None:
             {"tenant": cell(told.tenant), "to": cell(told.to), "what": _said(told)}
             for told in found[:_MOST_TOLD]
         ]
-        if found[0] is trial.told[0]:  # the task itself: its result is what was asked for
-            rows[0]["what"] = _said(found[0], is_cut=False)
         columns = [name for name in ("tenant", "to") if any(row[name] for row in rows)]
         terminal.table(rows, [*columns, "what"], are_cut=False)
         if left := _count(found[_MOST_TOLD:]):
@@ -55,8 +53,11 @@ def _count(found: Sequence[Told]) -> int:
     return sum(told.count for told in found)
 
 
-def _said(told: Told, *, is_cut: bool = True) -> str:
-    """Return what it would say, what matters most at first; of lists, how long they are."""
+def _said(told: Told) -> str:
+    """Return what it would say, what matters most at first; of lists, how long they are.
+
+    A result is what was asked for: it is whole.
+    """
     detail = dict(told.detail)
     first = {name: detail.pop(name) for name in ("error", "result") if name in detail}
     rest = {
@@ -64,4 +65,4 @@ def _said(told: Told, *, is_cut: bool = True) -> str:
         for name, value in detail.items()
         if name not in {"to", "tenant", "zone"} and value not in (None, "", [])
     }
-    return cell(arguments(first | rest), is_cut=is_cut)
+    return cell(arguments(first | rest), is_cut="result" not in told.detail)

@@ -261,6 +261,8 @@ def test_a_dry_run_of_the_stock_check_names_people_and_what_they_would_find(
     out = capsys.readouterr().out
     for expected in (person.get_username(), "Chai: 3 left on 20 November 2026", person.email):
         assert expected in out
+    # The last of the result of a job that it enqueued.
+    assert '"people_emailed": 1}' in " ".join(out.split())
     assert not Notification.objects.exists()
     # St John's: nobody; Athens: somebody.
     assert lines.count("Nobody would be told.\n") == 1
