@@ -10,13 +10,12 @@ from django_celery_beat.models import PeriodicTask
 from jobs.api.urls import api
 from jobs.models import AuditEntry, Beat, Canary, Firing, Job, Schedule
 from jobs.schedules.scheduler import tick
-from jobs.schedules.sync import sync_schedules
 from jobs.states import State
 from jobs.tokens import create_token
 from tenants.models import Role, Tenant
 from tests.compliance.builders import DAY, make_client, make_filing, make_tenant
 from tests.jobs.records import ago, make_job, make_operator, make_viewer
-from tests.jobs.schedules.schedules import at, make_schedule
+from tests.jobs.schedules.schedules import at, declare_and_plan, make_schedule
 from tests.jobs.test_dry_run import counted
 from tests.tenants.builders import make_member
 
@@ -36,8 +35,7 @@ def athens() -> Tenant:
     tenant = make_tenant(timezone="Europe/Athens")
     make_member(tenant, Role.OWNER, email="ann@acme.example")
     make_filing(make_client(tenant), DAY)
-    sync_schedules()
-    tick()
+    declare_and_plan()
     return tenant
 
 

@@ -19,7 +19,7 @@ from tests.compliance.builders import make_client, make_filing, make_tenant
 from tests.inventory.builders import make_stock, move_at
 from tests.jobs.management.test_jobs_command import fails, run
 from tests.jobs.records import ago, make_job, make_worker
-from tests.jobs.schedules.schedules import at, make_schedule
+from tests.jobs.schedules.schedules import at, declare_and_plan, make_schedule
 from tests.jobs.schedules.test_by_hand import DAY
 from tests.tenants.builders import make_member
 from tests.tenants.past import happened
@@ -35,8 +35,7 @@ def athens() -> Tenant:
     """A company in Athens; it and that of St John's have their schedules."""
     tenant = make_tenant(timezone="Europe/Athens")
     make_tenant(timezone="America/St_Johns")
-    sync_schedules()
-    tick()
+    declare_and_plan()
     return tenant
 
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
+from django.db import transaction
 from django_celery_beat.models import (
     ClockedSchedule,
     CrontabSchedule,
@@ -13,6 +14,8 @@ from django_celery_beat.models import (
 )
 
 from jobs.models import Firing, Job, Schedule
+from jobs.schedules.scheduler import tick
+from jobs.schedules.sync import sync_schedules
 
 _NUMBERS = count(1)
 _CRON = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
@@ -72,3 +75,16 @@ def jobs_of(schedule: Schedule) -> list[Job]:
     return list(
         Job.objects.filter(enqueued_by=f"schedule:{schedule.periodic_task.name}").order_by("id")
     )
+
+
+def declare_and_plan() -> None:
+    """Have the declared schedules in the table, planned, with none fired.
+
+    Once more when a minute has begun meanwhile, and with it the canaries.
+    """
+    fired = True
+    while fired:
+        with transaction.atomic():
+            sync_schedules()
+            fired = tick().fired > 0
+            transaction.set_rollback(fired)
