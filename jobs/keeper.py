@@ -193,8 +193,12 @@ def _lives(process: psutil.Process) -> bool:
 
 
 def _serves(process: psutil.Process, worker: UUID) -> bool:
-    """Say whether it is a Celery process of this worker, by the name of its node."""
+    """Say whether it is a Celery process of this worker, by the title that Celery gives it.
+
+    Not by any word: who looks for a worker in its log names it, too, and must not be killed.
+    """
     try:
-        return any(worker.hex[:8] in word for word in process.cmdline())
+        title = "".join(process.cmdline()[:1])
     except psutil.Error:
         return False
+    return title.startswith("[celeryd: ") and f"-{worker.hex[:8]}@" in title
