@@ -17,6 +17,9 @@ from django.db.models.functions import Now
 from jobs import rollups, signatures
 from jobs.states import State
 
+#: Neither in line nor running: a job comes to one of them once, if it is not tried again.
+AT_REST = ["scheduled", "succeeded", "cancelled", "dead"]
+
 
 class Priority(models.IntegerChoices):
     """Which due job goes first. Smaller is sooner."""
@@ -174,9 +177,15 @@ class Job(models.Model):
                 condition=Q(group_id__isnull=False),
             ),
             models.Index(fields=["worker"], name="jobs_job_running", condition=Q(state="running")),
-            # The newest jobs are found by the primary key, from its end. What is rare is found by
-            # these: states few jobs end in; queues, tasks and tenants few jobs are of; hours. A
-            # Bloom filter for each range of pages costs a job next to nothing.
+            # The newest jobs are found by the primary key, from its end; those of a tenant by this,
+            # whoever else has newer ones. Not of those that move on: it is written once.
+            models.Index(
+                fields=["tenant", "id"],
+                name="jobs_job_tenant",
+                condition=Q(state__in=AT_REST) & ~Q(tenant=""),
+            ),
+            # What is rare is found by these: states few jobs end in; queues, tasks and tenants few
+            # jobs are of; hours. A Bloom filter for each range of pages costs next to nothing.
             models.Index(
                 fields=["state", "-id"],
                 name="jobs_job_unlucky",

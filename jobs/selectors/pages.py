@@ -76,15 +76,19 @@ def _cursor(row: Model, columns: tuple[str, ...]) -> str:
     return "~".join(v.isoformat() if isinstance(v, datetime) else str(v) for v in values)
 
 
-def _beyond(columns: tuple[str, ...], cursor: str, side: str) -> Q:
-    """Rows that sort after the cursor: the first column decides, the next ones break ties."""
-    parts = cursor.split("~")
+def cursor_values(columns: tuple[str, ...], cursor: str) -> list[Any]:
+    """Return what the cursor says of each column; raises :class:`BadCursor`."""
     try:
-        values: list[Any] = [
-            READERS[column](part) for column, part in zip(columns, parts, strict=True)
+        return [
+            READERS[column](part) for column, part in zip(columns, cursor.split("~"), strict=True)
         ]
     except ValueError:
         raise BadCursor(f"{cursor!r} is no cursor of this list") from None
+
+
+def _beyond(columns: tuple[str, ...], cursor: str, side: str) -> Q:
+    """Rows that sort after the cursor: the first column decides, the next ones break ties."""
+    values = cursor_values(columns, cursor)
     condition, same = Q(), Q()
     for column, value in zip(columns, values, strict=True):
         condition |= same & Q(**{f"{column}__{side}": value})
