@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 from celery.worker.strategy import default
 
+from jobs import listening
 from jobs.carrier import keeps_messages
 
 log = structlog.get_logger(__name__)
@@ -28,6 +29,7 @@ def strategy(task: Any, app: Any, consumer: Any, **options: Any) -> Callable[...
     ) -> Any:
         if not keeps:  # it is gone already: to say so would be a trip to Redis
             ack = reject = _say_nothing
+            listening.may_listen(message, consumer)
         try:
             return handle(message, body, ack, reject, *rest, **more)
         except consumer.connection_errors:

@@ -17,7 +17,7 @@ from celery import shared_task
 from celery.local import Proxy
 from celery.result import AsyncResult
 
-from jobs import payload
+from jobs import listening, payload
 from jobs.binding import bind
 from jobs.context import job_context
 from jobs.definition import Definition, OnError, Options, Step, Unique
@@ -176,6 +176,8 @@ class JobTask(CeleryTask, Generic[P, R]):
 
         delivery: Mapping[str, Any] = self.request.delivery_info or {}
         answer_message(str(self.request.id), delivery.get("routing_key"))
+        if queues := getattr(self.request, listening.QUEUES, None):
+            listening.listen(queues)
         return None
 
 

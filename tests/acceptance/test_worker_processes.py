@@ -4,6 +4,8 @@ import sys
 
 import psutil
 import pytest
+from celery import current_app
+from celery.app.control import Inspect
 
 from jobs.models import ProbeRun
 from jobs.tasks import probe
@@ -34,3 +36,43 @@ def test_a_worker_is_small_processes_with_names_of_their_own(live: Live) -> None
     family = [supervisor, *keeper, *celery, *pool]
     sizes = [process.memory_full_info() for process in family]
     assert sum(size.pss for size in sizes) < 2.5 * max(size.rss for size in sizes)
+
+
+def inspect() -> Inspect:
+    return current_app.control.inspect(limit=1, timeout=20)
+
+
+def run(label: str, queue: str) -> None:
+    """Have a job run."""
+    probe.using(queue=queue).enqueue(label=label)
+    wait_until(lambda: ProbeRun.objects.filter(label=label).exists(), within=60)
+
+
+def handed_on() -> int:
+    """Return how many messages Celery's main process has handed to its pool."""
+    stats = inspect().stats()
+    return sum(sum(one["total"].values()) for one in (stats or {}).values())
+
+
+def test_jobs_in_close_succession_reach_the_pool_without_celerys_main_process(live: Live) -> None:
+    worker = live.worker("pdf", "inventory", "--concurrency", "1")
+    for number in range(20):
+        run(str(number), ("pdf", "inventory")[number % 2])
+    assert 1 <= handed_on() <= 5, "the process listened to both queues"
+
+    assert live.stop(worker) == 0  # while it listens
+    probe.using(queue="pdf").enqueue(label="later")
+    assert live.redis.llen("pdf") == 1
+
+
+def test_a_queue_that_celery_was_told_to_leave_is_not_listened_to_for_long(live: Live) -> None:
+    live.worker("pdf", "inventory", "--concurrency", "1")
+    run("first", "pdf")
+    current_app.control.cancel_consumer("pdf", reply=True, limit=1, timeout=20)
+    wait_until(
+        lambda: not any((inspect().active() or {"": []}).values()), what="no process listens"
+    )
+    probe.using(queue="pdf").enqueue(label="left")
+    for number in range(3):
+        run(str(number), "inventory")
+    assert live.redis.llen("pdf") == 1

@@ -23,6 +23,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, connection, connections
 
+from jobs import listening
 from jobs.carrier import share_memory, take_without_keeping
 from jobs.conf import jobs_settings
 from jobs.errors import UnknownQueue
@@ -48,6 +49,7 @@ _LOADED_LATE = (
     "celery.worker.consumer",
     "cffi.cparser",
     "jobs.executor",
+    "jobs.listening",
     "jobs.result_backend",
     "jobs.strategy",
     "kombu.transport.redis",
@@ -197,6 +199,7 @@ def _run_celery(app: Celery, worker: UUID, lane: Lane) -> None:
     prefetches = lane.pool != "prefork"
     if not prefetches:
         take_without_keeping(app)
+        listening.teach(app)
     arguments = [
         *("--queues", ",".join(queue.name for queue in lane.queues)),
         *("--pool", lane.pool),
