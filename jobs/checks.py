@@ -3,6 +3,7 @@
 import difflib
 from typing import Any
 
+from celery import current_app
 from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, register
@@ -15,7 +16,7 @@ from jobs.conf import jobs_settings
 def check_settings(**_: Any) -> list[CheckMessage]:
     """``jobs.E001``: unusable settings. ``jobs.W001``: times that do not fit each other.
 
-    ``jobs.W002``: a limit is set that nobody declares.
+    ``jobs.W002``: a limit is set that nobody declares. ``jobs.W003``: Celery's own time limits.
     """
     try:
         conf = jobs_settings()
@@ -41,6 +42,16 @@ def check_settings(**_: Any) -> list[CheckMessage]:
                 id="jobs.W002",
             )
         )
+    messages += [
+        checks.Warning(
+            f"Celery's {name} is set. It counts for a message, which may lead to many jobs: it "
+            "would end whichever runs when it is over.",
+            hint="Give tasks and queues soft_time_limit and hard_time_limit instead.",
+            id="jobs.W003",
+        )
+        for name in ("task_time_limit", "task_soft_time_limit")
+        if current_app.conf.get(name)
+    ]
     if not settings.USE_TZ:
         messages.append(Error("USE_TZ must be True.", id="jobs.E002"))
     return messages

@@ -16,7 +16,6 @@ import json
 import mmap
 import os
 import time
-from collections import deque
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -35,10 +34,16 @@ log = structlog.get_logger(__name__)
 QUIET, LONGEST = 1.0, 10.0
 #: Seconds of one wait: so long may a process go on after its worker was told to stop.
 _WAIT = 0.2
+#: Seconds beyond that for Redis to answer. One that is frozen for a moment may still hand out what
+#: nobody waits for any more.
+_PATIENCE = 5.0
+#: Seconds between two looks of a main process for processes of its pool that died.
+_LOOK = 1.0
 #: The header in which the main process says which queues it consumes.
 QUEUES = "listen_on"
 #: How kombu names the lists of a queue: one for each step of a message's priority.
-_STEPS = ("", "\x06\x163", "\x06\x166", "\x06\x169")
+_STEP = "\x06\x16"
+_STEPS = ("", f"{_STEP}3", f"{_STEP}6", f"{_STEP}9")
 
 #: One byte that a main process shares with the pool it forks: whether it consumes.
 _consuming: mmap.mmap | bytearray = bytearray(1)
@@ -62,9 +67,13 @@ class Consuming(bootsteps.StartStopStep):
 
 def teach(app: Celery) -> None:
     """Have the pool of this process, which becomes a Celery worker, listen."""
+    from celery.concurrency.asynpool import AsynPool
+
     global _consuming
     _consuming = mmap.mmap(-1, 1)  # not a copy of the supervisor's: another worker may have that
     app.steps["consumer"].add(Consuming)
+    # Who died while it listened counts as busy until the pool looks: not for five seconds.
+    AsynPool.timers = property(lambda pool: {pool.maintain_pool: _LOOK})  # type: ignore[assignment,method-assign]
 
 
 def may_listen(message: Any, consumer: Any) -> None:
@@ -72,31 +81,37 @@ def may_listen(message: Any, consumer: Any) -> None:
     message.headers[QUEUES] = [queue.name for queue in consumer.task_consumer.queues]
 
 
-def listen(queues: Sequence[str]) -> None:
+def listen(queues: Sequence[str], *, served: str | None, hostname: str = "") -> None:
     """Answer the bells of these queues, as Celery would, until it is quiet.
 
-    Never raises for Redis: Celery's main process sees to it that there is a connection again.
+    The queue that was ``served`` last is the last to be looked at. Never raises for Redis: Celery's
+    main process sees to it that there is a connection again.
     """
-    keys = deque(queue + step for queue in queues for step in _STEPS)
     began = heard = time.monotonic()
     ear = _ear(str(current_app.conf.broker_url))
     while _consuming[0] and (now := time.monotonic()) - began < LONGEST and now - heard < QUIET:
         try:
-            found = ear.wait(keys)
+            found = ear.wait(_in_turn(queues, served))
         except (redis.RedisError, OSError) as error:
             log.debug("listening_ended", error=type(error).__name__)
             return
         if found is None:
             continue
         key, text = found
-        if not _answered(text):
+        if not _answered(text, hostname):
             ear.put_back(key, text)
             return
-        keys.rotate(-len(_STEPS))  # the next one looks at another queue first
+        served = key.decode().partition(_STEP)[0]
         heard = time.monotonic()
 
 
-def _answered(text: bytes) -> bool:
+def _in_turn(queues: Sequence[str], served: str | None) -> list[str]:
+    """Return the lists of the queues, those of the one that was served at the end."""
+    behind = queues.index(served) + 1 if served and served in queues else 0
+    return [queue + step for queue in (*queues[behind:], *queues[:behind]) for step in _STEPS]
+
+
+def _answered(text: bytes, hostname: str) -> bool:
     """Do what a pool's process does with a message from Celery; False: it is none for us."""
     from jobs.task import get_task
 
@@ -108,7 +123,10 @@ def _answered(text: bytes) -> bool:
         id_, task = headers["id"], get_task(headers["task"])
     except (ValueError, KeyError, TypeError, UnknownTask):
         return False
-    request = {**headers, "delivery_info": delivery, QUEUES: None}
+    except RecursionError:  # Celery would end of it
+        log.warning("message_refused", task="", error="RecursionError")
+        return True
+    request = {**headers, "delivery_info": delivery, "hostname": hostname, QUEUES: None}
     trace_task(task, id_, (), {}, request, app=current_app)
     return True
 
@@ -126,16 +144,19 @@ class _Ear:
 
     def put_back(self, key: bytes, text: bytes) -> None:
         """Have the text be the next one again."""
-        try:
-            self._ask("RPUSH", key, text)
-        except (redis.RedisError, OSError) as error:
-            log.warning("message_lost", queue=key.decode(), error=type(error).__name__)
+        for is_last in (False, True):
+            try:
+                self._ask("RPUSH", key, text)
+                return
+            except (redis.RedisError, OSError) as error:
+                if is_last:
+                    log.warning("message_lost", queue=key.decode(), error=type(error).__name__)
 
     def _ask(self, *command: Any) -> Any:
         connection: Any = self._connection
         try:
             connection.send_command(*command)
-            return connection.read_response(timeout=_WAIT + bell.ANSWER_TIMEOUT)
+            return connection.read_response(timeout=_WAIT + _PATIENCE)
         except BaseException:
             connection.disconnect()  # its answer may still come
             raise

@@ -27,10 +27,10 @@ def strategy(task: Any, app: Any, consumer: Any, **options: Any) -> Callable[...
     def handle_safely(
         message: Any, body: Any, ack: Any, reject: Any, *rest: Any, **more: Any
     ) -> Any:
-        if not keeps:  # it is gone already: to say so would be a trip to Redis
-            ack = reject = _say_nothing
-            listening.may_listen(message, consumer)
         try:
+            if not keeps:  # it is gone already: to say so would be a trip to Redis
+                ack = reject = _say_nothing
+                listening.may_listen(message, consumer)
             return handle(message, body, ack, reject, *rest, **more)
         except consumer.connection_errors:
             raise  # not the message's fault: the consumer connects again

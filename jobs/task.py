@@ -175,9 +175,10 @@ class JobTask(CeleryTask, Generic[P, R]):
         from jobs.executor import answer_message
 
         delivery: Mapping[str, Any] = self.request.delivery_info or {}
-        answer_message(str(self.request.id), delivery.get("routing_key"))
+        queue = delivery.get("routing_key")
+        answer_message(str(self.request.id), queue)
         if queues := getattr(self.request, listening.QUEUES, None):
-            listening.listen(queues)
+            listening.listen(queues, served=queue, hostname=str(self.request.hostname))
         return None
 
 

@@ -73,10 +73,12 @@ def list_jobs(
     Secrets and results are not loaded. Raises :class:`BadCursor`.
     """
     ids = _found_by_parts(wanted, before=before, after=after, number=limit + 1)
-    # By id alone: one that has moved on since must not make the page look like the last.
+    # By id alone: one that has moved on since must not make the page look like the last; nor one
+    # that was pruned.
     condition = wanted.condition() if ids is None else _is_one_of(ids)
     rows = Job.objects.filter(condition).defer("secrets", "result", "canvas")
-    return keyset_page(rows, ("id",), before=before, after=after, limit=limit)
+    more = ids is not None and len(ids) > limit
+    return keyset_page(rows, ("id",), before=before, after=after, limit=limit, more=more)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,9 +44,17 @@ def equal_to(**values: str) -> Q:
 
 
 def keyset_page(
-    rows: QuerySet[M], columns: tuple[str, ...], *, before: str, after: str, limit: int
+    rows: QuerySet[M],
+    columns: tuple[str, ...],
+    *,
+    before: str,
+    after: str,
+    limit: int,
+    more: bool = False,
 ) -> Page[M]:
     """Cut a page out of ``rows``, sorted by ``columns``, which are unique together.
+
+    ``more`` says that there are more rows than a page has, though some may be gone since.
 
     Raises:
         BadCursor: ``before`` or ``after`` is not a cursor of these columns.
@@ -54,19 +62,19 @@ def keyset_page(
     if after:
         ordered = rows.filter(_beyond(columns, after, "gt")).order_by(*columns)
         items = list(ordered[: limit + 1])
-        more, items = len(items) > limit, items[:limit][::-1]
+        more, items = more or len(items) > limit, items[:limit][::-1]
         return Page(
             items=items,
             older=_cursor(items[-1], columns) if items else None,
-            newer=_cursor(items[0], columns) if more else None,
+            newer=_cursor(items[0], columns) if more and items else None,
         )
     if before:
         rows = rows.filter(_beyond(columns, before, "lt"))
     items = list(rows.order_by(*(f"-{column}" for column in columns))[: limit + 1])
-    more, items = len(items) > limit, items[:limit]
+    more, items = more or len(items) > limit, items[:limit]
     return Page(
         items=items,
-        older=_cursor(items[-1], columns) if more else None,
+        older=_cursor(items[-1], columns) if more and items else None,
         newer=_cursor(items[0], columns) if before and items else None,
     )
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from celery import current_app
 from django.core.checks import run_checks
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
@@ -44,3 +45,12 @@ def test_a_limit_that_nobody_declares_is_a_warning_with_a_suggestion(
     (message,) = [message for message in run_checks() if message.id == "jobs.W002"]
     assert "'emial/rate'" in message.msg
     assert message.hint == "Did you mean 'email/rate'?"
+
+
+@pytest.mark.parametrize("name", ["task_time_limit", "task_soft_time_limit"])
+def test_time_limits_of_messages_are_a_warning(name: str) -> None:
+    setattr(current_app.conf, name, 30)
+    try:
+        assert f"Celery's {name} is set" in found()["jobs.W003"]
+    finally:
+        setattr(current_app.conf, name, None)

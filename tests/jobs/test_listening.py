@@ -73,7 +73,7 @@ class Listener(threading.Thread):
     """Listens, and has begun to wait."""
 
     def __init__(self, broker: redis.Redis, *queues: str) -> None:
-        super().__init__(target=listening.listen, args=(queues,))
+        super().__init__(target=listening.listen, args=(queues,), kwargs={"served": queues[0]})
         self.start()
         wait_until(lambda: blocked(broker))
 
@@ -86,7 +86,7 @@ def blocked(broker: redis.Redis) -> list[str]:
 def test_bells_are_answered_until_it_is_quiet(broker: redis.Redis, ran: list[str]) -> None:
     for label in "ab":
         enqueue(label)
-    listening.listen(["inventory"])
+    listening.listen(["inventory"], served="inventory")
     assert ran == ["a", "b"]
     assert broker.llen("inventory") == 0
     assert set(Job.objects.values_list("state", flat=True)) == {State.SUCCEEDED}
@@ -107,8 +107,37 @@ def test_a_bell_that_comes_while_it_waits_is_answered(
 def test_every_queue_has_its_turn(broker: redis.Redis, answered: list[tuple[str, str]]) -> None:
     for _ in range(3):
         bell.ring([(uuid4(), "tests.note", queue, 1) for queue in ("inventory", "pdf")])
-    listening.listen(["inventory", "pdf"])
+    listening.listen(["inventory", "pdf"], served="pdf")
     assert [queue for _, queue in answered] == ["inventory", "pdf"] * 3
+
+
+@pytest.mark.parametrize(
+    ("served", "order"), [("a", "bca"), ("b", "cab"), ("c", "abc"), ("other", "abc"), (None, "abc")]
+)
+def test_the_queue_that_celery_served_comes_last(served: str | None, order: str) -> None:
+    keys = listening._in_turn(["a", "b", "c"], served)
+    assert keys[::4] == list(order)
+    assert keys[:4] == [order[0] + step for step in ("", *(f"\x06\x16{n}" for n in (3, 6, 9)))]
+
+
+def test_a_message_too_deep_to_read_is_thrown_away(broker: redis.Redis) -> None:
+    broker.rpush("inventory", "[" * 100_000)
+    listening.listen(["inventory"], served="inventory")
+    assert broker.llen("inventory") == 0
+
+
+def test_a_message_is_put_back_over_a_connection_that_was_cut(
+    broker: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker.rpush("inventory", b"foreign")
+
+    def cut(_text: bytes, _hostname: str) -> bool:
+        broker.client_kill_filter(_type="normal", skipme=True)
+        return False
+
+    monkeypatch.setattr(listening, "_answered", cut)
+    listening.listen(["inventory"], served="inventory")
+    assert broker.lrange("inventory", 0, -1) == [b"foreign"]
 
 
 @pytest.mark.parametrize(
@@ -133,7 +162,7 @@ def test_what_is_no_bell_is_left_to_celery(
     for key in ("inventory", LOWER):
         broker.rpush(key, text)  # the next that is taken
         before = broker.lrange(key, 0, -1)
-        listening.listen(["inventory"])
+        listening.listen(["inventory"], served="inventory")
         assert broker.lrange(key, 0, -1) == before
         broker.delete(key)
     assert ran == []
@@ -144,7 +173,7 @@ def test_who_was_told_to_stop_takes_no_more(
 ) -> None:
     enqueue("not begun")
     consuming[0] = 0
-    listening.listen(["inventory"])
+    listening.listen(["inventory"], served="inventory")
     assert broker.llen("inventory") == 1
 
     consuming[0] = 1
@@ -161,7 +190,7 @@ def test_it_goes_back_to_celery_now_and_then(
 ) -> None:
     monkeypatch.setattr(listening, "LONGEST", 0.0)
     enqueue("next")
-    listening.listen(["inventory"])
+    listening.listen(["inventory"], served="inventory")
     assert (ran, broker.llen("inventory")) == ([], 1)
 
 
@@ -176,7 +205,7 @@ def test_celery_hears_of_a_death(broker: redis.Redis, ran: list[str]) -> None:
         job = enqueue("poison")
         Job.objects.filter(id=job.id).update(max_attempts=1)
         enqueue("lives")
-        listening.listen(["inventory"])
+        listening.listen(["inventory"], served="inventory")
     finally:
         task_failure.disconnect(hear)
     assert told == [str(job.id)]
@@ -184,7 +213,7 @@ def test_celery_hears_of_a_death(broker: redis.Redis, ran: list[str]) -> None:
 
 
 def test_redis_that_goes_away_ends_it_quietly(dead_broker: str) -> None:
-    listening.listen(["inventory"])
+    listening.listen(["inventory"], served="inventory")
 
 
 def test_a_connection_that_was_cut_is_made_anew(broker: redis.Redis, ran: list[str]) -> None:
@@ -193,5 +222,5 @@ def test_a_connection_that_was_cut_is_made_anew(broker: redis.Redis, ran: list[s
         broker.client_kill_filter(_id=id_)
     listener.join()
     enqueue("after")
-    listening.listen(["inventory"])
+    listening.listen(["inventory"], served="inventory")
     assert ran == ["after"]
