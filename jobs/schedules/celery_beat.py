@@ -112,8 +112,8 @@ class DurableScheduler(Scheduler):
         if not connection.in_atomic_block:
             connection.close()  # a look that was interrupted has left a statement unanswered on it
         try:
-            if self._registered:
-                Beat.objects.filter(id=self.id).update(stopped_at=Now())
+            # Though it does not know of its row: it may have been interrupted right then.
+            Beat.objects.filter(id=self.id).update(stopped_at=Now())
         except (DatabaseError, InterfaceError) as error:
             log.warning("beat_without_database", error=str(error).strip())
         log.info("beat_stopped")

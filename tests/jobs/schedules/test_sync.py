@@ -10,7 +10,7 @@ from celery import current_app
 from django_celery_beat.models import CrontabSchedule, PeriodicTask
 
 from jobs import payload
-from jobs.models import AuditEntry, Schedule
+from jobs.models import AuditEntry, Beat, Schedule
 from jobs.queues import QUEUES
 from jobs.schedules import declare
 from jobs.schedules.calendars import Days
@@ -179,6 +179,22 @@ def test_of_several_beats_the_declarations_of_the_one_that_started_last_count(on
     old._look_after_at = 0.0
     old.tick()
     assert PeriodicTask.objects.get().crontab.hour == "5"
+
+
+def test_a_beat_that_is_stopped_while_it_registers_is_not_left_as_running(
+    only: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(_sql: str) -> None:
+        raise SystemExit
+
+    only()
+    beat = DurableScheduler(current_app, lazy=True)
+    monkeypatch.setattr("jobs.schedules.celery_beat.fetch", stop)
+    with pytest.raises(SystemExit):
+        beat.tick()
+    assert Beat.objects.get(id=beat.id).stopped_at is None
+    beat.close()
+    assert Beat.objects.get(id=beat.id).stopped_at
 
 
 def test_what_an_operator_switched_off_stays_off_and_what_was_retired_comes_back(
