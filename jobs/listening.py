@@ -1,10 +1,10 @@
 """Listening: a process of a pool that has nothing left to do waits for the next bell by itself.
 
-By way of Celery a bell wakes the worker's main process, which hands it to a process of its pool: a
-millisecond, more than the claim takes. So a process whose turn is over stays, as far as Celery
-knows, with the message that began it, and takes messages off its worker's queues with the same
-``BRPOP`` as the main process does. That one asks Redis for nothing while all of its processes are
-busy, so no message waits between them.
+By way of Celery a bell wakes the worker's main process, which hands it to a process of its pool,
+and that takes a millisecond. So a process whose turn is over stays, as far as Celery knows, with
+the message that began it, and takes messages off its worker's queues with the same ``BRPOP`` as the
+main process does. That one asks Redis for nothing while all of its processes are busy, so no
+message waits between them.
 
 A process goes back to Celery after ``QUIET`` seconds without a bell, and after ``LONGEST`` at all
 events: then Celery's own ways count again, such as ``cancel_consumer`` and limits of a process's
